@@ -1,0 +1,4 @@
+//! What a layer costs on a board, and how sure one can be of it.
+
+pub mod price;
+pub mod table;

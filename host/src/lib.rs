@@ -1,0 +1,14 @@
+//! edgeslim: price every layer on the real board, train one supernet, choose the channels that buy most
+//! accuracy for those prices, then prove it on the board.
+
+pub mod board;
+pub mod dataset;
+pub mod engine;
+pub mod memory;
+pub mod network;
+pub mod profile;
+pub mod quantize;
+pub mod run;
+pub mod search;
+pub mod train;
+pub mod verify;
