@@ -1,0 +1,40 @@
+//! The steps of `cargo xtask test`, in the order in which they fail fastest.
+
+use crate::setup::THUMB_TARGETS;
+use anyhow::{Context, Result, bail};
+use std::process::Command;
+use std::time::Instant;
+
+/// Runs every check of the repository.
+///
+/// # Errors
+/// The first step that fails, with the command that repeats it.
+pub fn test() -> Result<()> {
+    let started = Instant::now();
+    cargo("format", "fmt --all --check", &[])?;
+    cargo("clippy", "clippy --workspace --all-targets --quiet -- -D warnings", &[])?;
+    for target in THUMB_TARGETS {
+        cargo(
+            "device-bench has no std, no alloc",
+            &format!("check --quiet -p device-bench --target {target}"),
+            &[],
+        )?;
+    }
+    cargo("tests", "test --workspace", &[])?;
+    cargo("docs", "doc --workspace --no-deps --quiet", &[("RUSTDOCFLAGS", "-D warnings")])?;
+    println!("all checks passed in {:.0} s", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn cargo(what: &str, args: &str, env: &[(&str, &str)]) -> Result<()> {
+    println!("== {what}: cargo {args}");
+    let status = Command::new(env!("CARGO"))
+        .args(args.split(' '))
+        .envs(env.iter().copied())
+        .status()
+        .context("cargo does not start")?;
+    if !status.success() {
+        bail!("{what} failed; repeat it with `cargo {args}`");
+    }
+    Ok(())
+}
