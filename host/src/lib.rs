@@ -2,6 +2,7 @@
 //! accuracy for those prices, then prove it on the board.
 
 pub mod board;
+pub mod config;
 pub mod dataset;
 pub mod engine;
 pub mod memory;

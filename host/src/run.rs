@@ -1,1 +1,240 @@
-//! Being built.
+//! A run is a folder: what was asked for goes in as `edgeslim.toml`, each stage's files lie next to it.
+//!
+//! A stage is skipped when its stamp, a hash of its configuration, its inputs and the code version, is unchanged
+//! and its outputs are the ones it wrote, like make. Files are written to a temporary name and renamed.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// A run directory cannot be used as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A file could not be read or written.
+    #[error("{path}: {source}; check that the directory exists and is writable")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A stage needs a file that an earlier stage writes.
+    #[error("{stage}: {path} does not exist; run `edgeslim {producer}` first")]
+    MissingInput {
+        /// The stage that was asked for.
+        stage: &'static str,
+        /// The file it reads.
+        path: PathBuf,
+        /// The stage that writes it.
+        producer: &'static str,
+    },
+    /// A stage ended without one of its files.
+    #[error("{stage}: did not write {path}; this is a bug of edgeslim")]
+    MissingOutput {
+        /// The stage.
+        stage: &'static str,
+        /// The file it should have written.
+        path: PathBuf,
+    },
+}
+
+/// Whether a stage ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It ran and wrote its files.
+    Ran,
+    /// Nothing had changed.
+    Unchanged,
+}
+
+/// What a stage reads and writes.
+#[derive(Debug)]
+pub struct Stage<'a, C> {
+    /// The subcommand's name.
+    pub name: &'static str,
+    /// Everything it depends on that is not a file.
+    pub config: &'a C,
+    /// Files it reads, each with the stage that writes it.
+    pub inputs: &'a [(&'static str, PathBuf)],
+    /// Files it writes.
+    pub outputs: &'a [PathBuf],
+}
+
+/// A run directory.
+#[derive(Debug, Clone)]
+pub struct RunDir {
+    root: PathBuf,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Stamp {
+    asked: String,
+    outputs: BTreeMap<PathBuf, String>,
+}
+
+impl RunDir {
+    /// Opens the run directory `root`, making it where it does not exist.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] where it cannot be made.
+    pub fn open(root: &Path) -> Result<RunDir, RunError> {
+        std::fs::create_dir_all(root).map_err(|source| io_error(root, source))?;
+        Ok(RunDir { root: root.to_owned() })
+    }
+
+    /// A file of this run.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Runs `work` unless the stage's stamp is unchanged.
+    ///
+    /// # Errors
+    /// [`RunError`] where a file is missing or cannot be read, and whatever `work` returns.
+    pub fn stage<C: Serialize>(
+        &self,
+        stage: &Stage<'_, C>,
+        work: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Outcome> {
+        let asked = asked(stage)?;
+        let stamp_path = self.root.join("stamps").join(format!("{}.json", stage.name));
+        if is_unchanged(&stamp_path, &asked, stage.outputs) {
+            return Ok(Outcome::Unchanged);
+        }
+        let started = Instant::now();
+        work()?;
+        let mut outputs = BTreeMap::new();
+        for path in stage.outputs {
+            let Ok(hash) = hash_file(path) else {
+                return Err(RunError::MissingOutput { stage: stage.name, path: path.clone() }.into());
+            };
+            outputs.insert(path.clone(), hash);
+        }
+        let stamp = serde_json::to_vec_pretty(&Stamp { asked, outputs })?;
+        write_atomic(&stamp_path, &stamp)?;
+        self.log(stage.name, started.elapsed().as_secs_f64())?;
+        Ok(Outcome::Ran)
+    }
+
+    /// Appends a stage's duration to `run-log.json`, the only file of a run that knows dates and durations.
+    fn log(&self, stage: &str, seconds: f64) -> Result<(), RunError> {
+        let path = self.path("run-log.json");
+        let mut log: Vec<serde_json::Value> =
+            std::fs::read(&path).ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
+        let unix_time =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        log.push(serde_json::json!({ "stage": stage, "ended_unix_s": unix_time, "seconds": seconds }));
+        let text = serde_json::to_vec_pretty(&log).expect("a list of JSON values serialises");
+        write_atomic(&path, &text)
+    }
+}
+
+fn io_error(path: &Path, source: std::io::Error) -> RunError {
+    RunError::Io { path: path.to_owned(), source }
+}
+
+/// Hash of everything that decides what a stage writes.
+fn asked<C: Serialize>(stage: &Stage<'_, C>) -> anyhow::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    let mut field = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    field(env!("CARGO_PKG_VERSION").as_bytes());
+    field(stage.name.as_bytes());
+    field(&serde_json::to_vec(stage.config)?);
+    for (producer, path) in stage.inputs {
+        let hash = hash_file(path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => {
+                RunError::MissingInput { stage: stage.name, path: path.clone(), producer }
+            }
+            _ => io_error(path, source),
+        })?;
+        field(hash.as_bytes());
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+fn is_unchanged(stamp_path: &Path, asked: &str, outputs: &[PathBuf]) -> bool {
+    let Some(stamp) =
+        std::fs::read(stamp_path).ok().and_then(|bytes| serde_json::from_slice::<Stamp>(&bytes).ok())
+    else {
+        return false;
+    };
+    stamp.asked == asked
+        && outputs.iter().all(|path| hash_file(path).is_ok_and(|hash| stamp.outputs.get(path) == Some(&hash)))
+}
+
+fn hash_file(path: &Path) -> std::io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Writes a file so that a reader sees the old bytes or the new ones, never a part.
+///
+/// # Errors
+/// [`RunError::Io`] with the path.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+    let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || -> std::io::Result<()> {
+        std::fs::create_dir_all(dir)?;
+        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_data()?;
+        file.persist(path).map_err(|e| e.error)?;
+        Ok(())
+    };
+    write().map_err(|source| io_error(path, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run_once(dir: &RunDir, config: &str, input: &Path, output: &Path) -> anyhow::Result<Outcome> {
+        let inputs = [("profile", input.to_owned())];
+        let outputs = [output.to_owned()];
+        let stage = Stage { name: "search", config: &config, inputs: &inputs, outputs: &outputs };
+        dir.stage(&stage, || Ok(write_atomic(output, b"found")?))
+    }
+
+    #[test]
+    fn a_stage_runs_again_only_when_what_it_depends_on_changed() -> anyhow::Result<()> {
+        let tmp = tempfile::tempdir()?;
+        let dir = RunDir::open(tmp.path())?;
+        let (input, output) = (dir.path("in"), dir.path("out"));
+        write_atomic(&input, b"1")?;
+        assert_eq!(run_once(&dir, "a", &input, &output)?, Outcome::Ran);
+        assert_eq!(run_once(&dir, "a", &input, &output)?, Outcome::Unchanged);
+        assert_eq!(run_once(&dir, "b", &input, &output)?, Outcome::Ran, "another configuration");
+        write_atomic(&input, b"2")?;
+        assert_eq!(run_once(&dir, "b", &input, &output)?, Outcome::Ran, "another input");
+        write_atomic(&output, b"edited by hand")?;
+        assert_eq!(run_once(&dir, "b", &input, &output)?, Outcome::Ran, "a changed output");
+        Ok(())
+    }
+
+    #[test]
+    fn a_missing_input_names_the_stage_that_writes_it() -> anyhow::Result<()> {
+        let tmp = tempfile::tempdir()?;
+        let dir = RunDir::open(tmp.path())?;
+        let error = run_once(&dir, "a", &dir.path("none"), &dir.path("out")).unwrap_err();
+        assert!(error.to_string().contains("run `edgeslim profile` first"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_stage_that_fails_leaves_no_stamp() -> anyhow::Result<()> {
+        let tmp = tempfile::tempdir()?;
+        let dir = RunDir::open(tmp.path())?;
+        let outputs = [dir.path("out")];
+        let stage = Stage { name: "train", config: &1, inputs: &[], outputs: &outputs };
+        assert!(dir.stage(&stage, || anyhow::bail!("interrupted")).is_err());
+        assert!(dir.stage(&stage, || Ok(())).is_err(), "an output is missing");
+        assert_eq!(dir.stage(&stage, || Ok(write_atomic(&outputs[0], b"x")?))?, Outcome::Ran);
+        Ok(())
+    }
+}
