@@ -1,5 +1,6 @@
 //! What a person types in this repository: `cargo xtask test`, `cargo xtask setup`, `cargo xtask firmware`.
 
+mod cuda;
 mod setup;
 mod steps;
 

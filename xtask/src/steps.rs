@@ -20,6 +20,7 @@ pub fn test() -> Result<()> {
             &[],
         )?;
     }
+    crate::cuda::check()?;
     cargo("tests", "test --workspace", &[])?;
     cargo("docs", "doc --workspace --no-deps --quiet", &[("RUSTDOCFLAGS", "-D warnings")])?;
     println!("all checks passed in {:.0} s", started.elapsed().as_secs_f64());
