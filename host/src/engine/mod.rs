@@ -1,1 +1,120 @@
-//! Being built.
+//! Runs a network forward and backward: one graph, two engines behind one trait.
+//!
+//! `CpuEngine` has an explicit forward and backward for the whole network; `CandleEngine` composes Candle's
+//! operators, for CUDA and as the oracle of the tests. Losses, distillation and the optimiser around them are
+//! Candle's.
+
+mod params;
+
+use candle_core::backprop::GradStore;
+use candle_core::{Device, Result, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::network::{Channels, Graph};
+
+pub use params::Params;
+
+/// Added to a variance before its square root, in every batch norm.
+pub const BN_EPSILON: f64 = 1e-5;
+
+/// What batch norm uses and whether a backward pass may follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Statistics of the batch; differentiable.
+    Train,
+    /// Statistics of the batch, also averaged into the running statistics (every batch counts equally); no
+    /// backward.
+    Calibrate,
+    /// Running statistics; no backward.
+    Evaluate,
+}
+
+/// Running statistics of one conv node's batch norm, one entry per active channel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatistics {
+    /// Mean over images and pixels.
+    pub mean: Vec<f32>,
+    /// Unbiased variance over images and pixels.
+    pub variance: Vec<f32>,
+}
+
+/// Running batch-norm statistics of a subnet.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Statistics {
+    /// Batches averaged so far.
+    pub n_batches: u32,
+    /// One per node of the graph, `None` where the node is no convolution; empty before the first calibration.
+    pub nodes: Vec<Option<NodeStatistics>>,
+}
+
+/// Executes one graph with one set of parameters.
+pub trait Engine: Send {
+    /// Runs the subnet `channels` on a batch.
+    ///
+    /// - `images`: `(n, h, w, c)`, f32
+    /// - result: `(n, classes)`; in [`Mode::Train`] a `backward()` through it adds to the gradients that
+    ///   [`take_grads`](Engine::take_grads) hands out. Run that backward before the next forward.
+    ///
+    /// # Errors
+    /// If a shape disagrees with the graph, `channels` exceeds a unit, or [`Mode::Evaluate`] has no statistics
+    /// for these channels.
+    fn logits(&self, images: &Tensor, channels: &Channels, mode: Mode) -> Result<Tensor>;
+
+    /// Moves the gradients summed over all backward passes since the last call into `store`, one per Var, full
+    /// size, zero outside the active channels.
+    fn take_grads(&self, store: &mut GradStore) -> Result<()>;
+
+    /// Forgets the running statistics, for a new calibration.
+    fn reset_statistics(&self);
+
+    /// The running statistics of the subnet calibrated last.
+    fn statistics(&self) -> Statistics;
+
+    /// Replaces the running statistics.
+    fn set_statistics(&self, statistics: &Statistics);
+
+    /// The parameters it reads.
+    fn params(&self) -> &Params;
+
+    /// The graph it runs.
+    fn graph(&self) -> &Graph;
+
+    /// Where images must be and logits will be.
+    fn device(&self) -> &Device;
+}
+
+/// Where to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceChoice {
+    /// A GPU if this build and machine have one, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The first NVIDIA GPU.
+    Cuda,
+}
+
+impl DeviceChoice {
+    /// The device this choice means here; parameters are to be created on it.
+    ///
+    /// # Errors
+    /// If CUDA is asked for and this build or machine has none.
+    pub fn device(self) -> Result<Device> {
+        match self {
+            DeviceChoice::Cpu => Ok(Device::Cpu),
+            DeviceChoice::Cuda => Device::new_cuda(0),
+            DeviceChoice::Auto if cfg!(feature = "cuda") => Ok(Device::new_cuda(0).unwrap_or(Device::Cpu)),
+            DeviceChoice::Auto => Ok(Device::Cpu),
+        }
+    }
+}
+
+/// Opens the engine for a device; `params` must live on [`DeviceChoice::device`].
+///
+/// `threads` is the size of the CPU engine's pool, 0 for all cores; results do not depend on it.
+pub fn open(graph: Graph, params: Params, device: DeviceChoice, threads: usize) -> Result<Box<dyn Engine>> {
+    let _ = (graph, params, device, threads);
+    candle_core::bail!("no engine is built yet")
+}
