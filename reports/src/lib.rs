@@ -4,3 +4,4 @@ pub mod chart;
 pub mod figures;
 pub mod page;
 pub mod record;
+mod summary;
