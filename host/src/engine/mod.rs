@@ -4,7 +4,9 @@
 //! operators, for CUDA and as the oracle of the tests. Losses, distillation and the optimiser around them are
 //! Candle's.
 
+pub mod candle;
 mod params;
+mod statistics;
 
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Result, Tensor};
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::network::{Channels, Graph};
 
+pub use candle::CandleEngine;
 pub use params::Params;
 
 /// Added to a variance before its square root, in every batch norm.
@@ -115,6 +118,7 @@ impl DeviceChoice {
 ///
 /// `threads` is the size of the CPU engine's pool, 0 for all cores; results do not depend on it.
 pub fn open(graph: Graph, params: Params, device: DeviceChoice, threads: usize) -> Result<Box<dyn Engine>> {
-    let _ = (graph, params, device, threads);
-    candle_core::bail!("no engine is built yet")
+    let _ = threads;
+    let device = device.device()?;
+    Ok(Box::new(CandleEngine::new(graph, params, device)?))
 }
