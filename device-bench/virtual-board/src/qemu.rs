@@ -1,0 +1,284 @@
+//! A QEMU process seen as silicon: memory bus, run control, reset.
+
+use crate::{Error, MIN_QEMU, Machine, Result, gdb::Gdb, qmp::Qmp, qtest::Qtest};
+use std::{
+    fs::File,
+    io::ErrorKind,
+    os::unix::net::UnixStream,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// The program that emulates the boards.
+pub const QEMU: &str = "qemu-system-arm";
+
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A running QEMU, killed when dropped.
+#[derive(Debug)]
+pub struct Qemu {
+    child: Child,
+    dir: TempDir,
+    qtest: Qtest,
+    qmp: Qmp,
+    gdb: Gdb,
+    machine: &'static Machine,
+    registers: Vec<(String, u32)>,
+    running: bool,
+    stopped_by_itself: bool,
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The version of the installed QEMU.
+///
+/// # Errors
+/// [`Error::NotInstalled`], [`Error::TooOld`], or [`Error::Version`] for a text without a version.
+pub fn version() -> std::result::Result<(u32, u32), Error> {
+    let output = Command::new(QEMU).arg("--version").output().map_err(missing)?;
+    check_version(&String::from_utf8_lossy(&output.stdout))
+}
+
+fn check_version(text: &str) -> Result<(u32, u32)> {
+    let number = text.split("version ").nth(1).unwrap_or_default();
+    let mut parts = number.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else {
+        return Err(Error::Version(text.trim().to_owned()));
+    };
+    if (major, minor) < MIN_QEMU { Err(Error::TooOld { found: (major, minor) }) } else { Ok((major, minor)) }
+}
+
+fn missing(error: std::io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound => Error::NotInstalled,
+        _ => Error::Io(error),
+    }
+}
+
+impl Qemu {
+    /// Starts a machine, stopped at reset, with a factory image that loops for ever.
+    ///
+    /// # Errors
+    /// Those of [`version`], and [`Error::Ended`] with QEMU's own words if it does not start.
+    pub fn start(machine: &'static Machine) -> Result<Self> {
+        version()?;
+        let dir = tempfile::Builder::new().prefix("virtual-board-").tempdir()?;
+        let mut child = spawn(machine, dir.path())?;
+        let sockets =
+            ["qtest", "qmp", "gdb"].map(|name| connect(&dir.path().join(name), &mut child, dir.path()));
+        let (qtest, qmp, gdb) = match sockets {
+            [Ok(qtest), Ok(qmp), Ok(gdb)] => (qtest, qmp, gdb),
+            [a, b, c] => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err([a, b, c].into_iter().find_map(|s| s.err()).expect("one socket failed"));
+            }
+        };
+        let mut gdb = Gdb::new(gdb)?;
+        let registers = gdb.register_numbers()?;
+        let (qtest, qmp) = (Qtest::new(qtest), Qmp::new(qmp)?);
+        let mut qemu = Qemu {
+            child,
+            dir,
+            qtest,
+            qmp,
+            gdb,
+            machine,
+            registers,
+            running: false,
+            stopped_by_itself: false,
+        };
+        qemu.write_factory_image()?;
+        qemu.reset()?;
+        Ok(qemu)
+    }
+
+    /// QEMU's process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn machine(&self) -> &'static Machine {
+        self.machine
+    }
+
+    pub(crate) fn running(&self) -> bool {
+        self.running
+    }
+
+    /// A vector table that leads to `b .`: an empty board would lock up when resumed, and take QEMU along.
+    fn write_factory_image(&mut self) -> Result<()> {
+        let boot = self.machine.boot_address;
+        let mut image = self.machine.stack_top.to_le_bytes().to_vec();
+        (1..16).for_each(|_| image.extend((boot + 0x40 + 1).to_le_bytes()));
+        image.extend([0xfe, 0xe7, 0xfe, 0xe7]);
+        self.gdb.write(boot, &image)
+    }
+
+    /// Resets the machine, which must be stopped and stays so.
+    pub(crate) fn reset(&mut self) -> Result<()> {
+        self.qmp.system_reset()
+    }
+
+    pub(crate) fn halt(&mut self) -> Result<()> {
+        if !self.running {
+            return Ok(());
+        }
+        let reply = self.gdb.interrupt().map_err(|e| self.why(e))?;
+        self.running = false;
+        self.stopped_by_itself = !is_interrupt(&reply);
+        if self.stopped_by_itself {
+            // The core had stopped before the request, which is then answered as well or pending in QEMU.
+            thread::sleep(Duration::from_millis(1));
+            self.gdb.poll()?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn resume(&mut self) -> Result<()> {
+        self.gdb.send("vCont;c")?;
+        self.running = true;
+        self.stopped_by_itself = false;
+        Ok(())
+    }
+
+    pub(crate) fn step(&mut self) -> Result<()> {
+        self.gdb.command("vCont;s:p1.1").map(drop)
+    }
+
+    /// Notices a stop that nobody asked for.
+    pub(crate) fn poll(&mut self) -> Result<()> {
+        if self.running && self.gdb.poll().map_err(|e| self.why(e))?.is_some() {
+            self.running = false;
+            self.stopped_by_itself = true;
+        }
+        Ok(())
+    }
+
+    /// Whether the core stopped by itself since the last question.
+    pub(crate) fn take_stop(&mut self) -> bool {
+        !self.running && std::mem::take(&mut self.stopped_by_itself)
+    }
+
+    fn number(&self, name: &str) -> Option<u32> {
+        self.registers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|&(_, number)| number)
+    }
+
+    /// A register's low and high word by its gdb name; zero where this core has none.
+    pub(crate) fn register(&mut self, name: &str) -> Result<(u32, u32)> {
+        let Some(number) = self.number(name) else { return Ok((0, 0)) };
+        let mut bytes = self.gdb.register(number)?;
+        bytes.resize(8, 0);
+        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+        Ok((word(0), word(4)))
+    }
+
+    pub(crate) fn set_register(&mut self, name: &str, value: u32) -> Result<()> {
+        let Some(number) = self.number(name) else { return Ok(()) };
+        self.gdb.set_register(number, value)
+    }
+
+    pub(crate) fn insert_breakpoint(&mut self, address: u32) -> Result<()> {
+        self.gdb.insert_breakpoint(address)
+    }
+
+    pub(crate) fn remove_breakpoint(&mut self, address: u32) -> Result<()> {
+        self.gdb.remove_breakpoint(address)
+    }
+
+    pub(crate) fn read(&mut self, address: u32, out: &mut [u8]) -> Result<()> {
+        self.qtest.read(address, out).map_err(|e| self.why(e))
+    }
+
+    pub(crate) fn read_u32(&mut self, address: u32) -> Result<u32> {
+        let mut bytes = [0; 4];
+        self.read(address, &mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    pub(crate) fn write(&mut self, address: u32, data: &[u8]) -> Result<()> {
+        if !self.machine.rom.contains(&address) {
+            return self.qtest.write(address, data).map_err(|e| self.why(e));
+        }
+        self.poll()?;
+        let was_running = self.running;
+        self.halt()?;
+        self.gdb.write(address, data)?;
+        if was_running && !self.stopped_by_itself {
+            self.resume()?;
+        }
+        Ok(())
+    }
+
+    /// Turns a closed socket into the reason why QEMU ended.
+    fn why(&mut self, error: Error) -> Error {
+        thread::sleep(Duration::from_millis(20));
+        ended(&mut self.child, self.dir.path()).unwrap_or(error)
+    }
+}
+
+fn is_interrupt(reply: &str) -> bool {
+    reply.starts_with("T02") || reply.starts_with("S02")
+}
+
+fn spawn(machine: &Machine, dir: &Path) -> Result<Child> {
+    let mut command = Command::new(QEMU);
+    command.args(["-M", machine.name, "-accel", "tcg", "-icount", "shift=6", "-S"]);
+    command.args(["-nodefaults", "-display", "none", "-serial", "none", "-monitor", "none"]);
+    for name in ["gdb", "qmp", "qtest"] {
+        let socket = format!("unix:{},server=on,wait=off", dir.join(name).display());
+        command.arg(format!("-{name}")).arg(socket);
+    }
+    command.args(["-qtest-log", "none"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(dir.join("stderr"))?);
+    command.spawn().map_err(missing)
+}
+
+fn connect(socket: &Path, child: &mut Child, dir: &Path) -> Result<UnixStream> {
+    let start = Instant::now();
+    loop {
+        match UnixStream::connect(socket) {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+                return Ok(stream);
+            }
+            Err(error) => {
+                if let Some(ended) = ended(child, dir) {
+                    return Err(ended);
+                }
+                if start.elapsed() > START_TIMEOUT {
+                    return Err(error.into());
+                }
+                thread::sleep(Duration::from_millis(2));
+            }
+        }
+    }
+}
+
+fn ended(child: &mut Child, dir: &Path) -> Option<Error> {
+    let status = child.try_wait().ok()??;
+    let stderr = std::fs::read_to_string(dir.join("stderr")).unwrap_or_default();
+    Some(Error::Ended { status: status.to_string(), stderr: stderr.trim().to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_qemu_is_refused_with_both_versions() {
+        let error = check_version("QEMU emulator version 6.2.0 (Debian 1:6.2)").unwrap_err().to_string();
+        assert!(error.contains("version 6.2") && error.contains("7.2 or newer"), "{error}");
+        assert_eq!(check_version("QEMU emulator version 10.0.2 (Debian)").unwrap(), (10, 0));
+        assert!(matches!(check_version("hello"), Err(Error::Version(_))));
+    }
+}
