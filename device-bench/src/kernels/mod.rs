@@ -1,1 +1,200 @@
-//! Being built.
+//! int8 operators in TFLite semantics, one a file, on planes in NHWC with one image.
+//!
+//! An operator is written once, over the inner loops in [`micro`]; a [`KernelSet`] chooses those. Sums wrap
+//! at 32 bits in every set, so that all sets agree on every byte, whatever the data.
+
+mod add;
+mod avg_pool;
+pub(crate) mod cast;
+mod conv;
+mod depthwise;
+mod dsp;
+mod linear;
+mod max_pool;
+mod micro;
+
+use crate::layer::{LayerSpec, Op};
+use crate::quant::{Clamp, Requant};
+use serde::{Deserialize, Serialize};
+
+/// Changes when any kernel's speed, scratch or weight layout does: a cost table or blob of another revision
+/// is refused.
+pub const KERNEL_REVISION: u32 = 1;
+
+/// Which inner loops run a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KernelSet {
+    /// Plain Rust.
+    Portable,
+    /// The DSP extension of Armv7E-M and Armv8-M; emulated in plain Rust on any other machine.
+    Dsp,
+}
+
+impl KernelSet {
+    /// The fastest set of the machine that this is compiled for.
+    pub const NATIVE: KernelSet = if dsp::NATIVE { KernelSet::Dsp } else { KernelSet::Portable };
+
+    /// The name in tables and files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            KernelSet::Portable => "portable",
+            KernelSet::Dsp => "dsp",
+        }
+    }
+}
+
+/// One layer with its parameters, ready to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Layer<'a> {
+    /// The shape.
+    pub spec: LayerSpec,
+    /// Zero points of the inputs; only an add reads the second.
+    pub input_zero: [i8; 2],
+    /// Zero point of the output; pools keep their input's and ignore it.
+    pub output_zero: i8,
+    /// The activation function.
+    pub clamp: Clamp,
+    /// As [`Op`] says; empty for layers without.
+    pub weights: &'a [i8],
+    /// `[c_out]`, the input's zero point folded in by [`fold_bias`]; empty for layers without weights.
+    pub bias: &'a [i32],
+    /// `[c_out]`; for an add the two inputs' and the output's; empty for pools.
+    pub requant: &'a [Requant],
+}
+
+/// Why a layer did not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum KernelError {
+    /// A slice disagrees with the shape, or the shape is invalid.
+    #[error("a tensor's length disagrees with the layer's shape")]
+    Shape,
+    /// The scratch is smaller than [`scratch_bytes`] or not 4-aligned.
+    #[error("the scratch is too small or not aligned to 4 bytes")]
+    Scratch,
+}
+
+/// Bytes of 4-aligned scratch for a layer: the same for every set, so that one memory plan serves all.
+pub const fn scratch_bytes(spec: &LayerSpec) -> usize {
+    match spec.op {
+        Op::Conv => conv::scratch_bytes(spec),
+        Op::Depthwise | Op::Linear | Op::AvgPool | Op::MaxPool | Op::Add => 0,
+    }
+}
+
+/// Entries of [`Layer::requant`].
+pub const fn n_requant(spec: &LayerSpec) -> usize {
+    match spec.op {
+        Op::Conv | Op::Depthwise | Op::Linear => spec.c_out as usize,
+        Op::Add => 3,
+        Op::AvgPool | Op::MaxPool => 0,
+    }
+}
+
+/// Entries of [`Layer::bias`].
+pub const fn n_bias(spec: &LayerSpec) -> usize {
+    match spec.op {
+        Op::Conv | Op::Depthwise | Op::Linear => spec.c_out as usize,
+        Op::AvgPool | Op::MaxPool | Op::Add => 0,
+    }
+}
+
+/// The bias of output channel `c` for inputs whose zero point is not subtracted: `bias - zero * sum(weights)`.
+///
+/// `weights` are the whole layer's; a `c` outside of it gives `bias` back.
+pub fn fold_bias(spec: &LayerSpec, weights: &[i8], c: usize, bias: i32, input_zero: i8) -> i32 {
+    let sum = |weight: i32, w: &i8| weight.wrapping_add(i32::from(*w));
+    let total = match spec.op {
+        Op::Depthwise => weights.iter().skip(c).step_by(usize::from(spec.c_in).max(1)).fold(0, sum),
+        _ => {
+            let per_channel = (weights.len() / usize::from(spec.c_out).max(1)).max(1);
+            weights.chunks_exact(per_channel).nth(c).unwrap_or(&[]).iter().fold(0, sum)
+        }
+    };
+    bias.wrapping_sub(total.wrapping_mul(i32::from(input_zero)))
+}
+
+/// Runs one layer.
+///
+/// - `inputs`: `[in_h, in_w, c_in]` each; the second is read by an add only
+/// - `output`: `[out_h, out_w, c_out]`
+/// - `scratch`: at least [`scratch_bytes`], 4-aligned; its contents do not matter
+///
+/// # Errors
+/// [`KernelError`] if the shape is invalid or a slice disagrees with it; nothing was written then.
+pub fn run(
+    set: KernelSet,
+    layer: &Layer<'_>,
+    inputs: [&[i8]; 2],
+    output: &mut [i8],
+    scratch: &mut [u8],
+) -> Result<(), KernelError> {
+    let spec = &layer.spec;
+    spec.check().map_err(|_| KernelError::Shape)?;
+    let fits = inputs[0].len() == spec.input_bytes()
+        && (spec.op != Op::Add || inputs[1].len() == spec.input_bytes())
+        && output.len() == spec.output_bytes()
+        && layer.weights.len() == spec.weight_bytes()
+        && layer.bias.len() == n_bias(spec)
+        && layer.requant.len() == n_requant(spec);
+    if !fits {
+        return Err(KernelError::Shape);
+    }
+    let scratch = scratch.get_mut(..scratch_bytes(spec)).ok_or(KernelError::Scratch)?;
+    match set {
+        KernelSet::Portable => dispatch::<micro::Portable>(layer, inputs, output, scratch),
+        KernelSet::Dsp => dispatch::<dsp::Dsp>(layer, inputs, output, scratch),
+    }
+}
+
+fn dispatch<M: micro::Micro>(
+    layer: &Layer<'_>,
+    inputs: [&[i8]; 2],
+    output: &mut [i8],
+    scratch: &mut [u8],
+) -> Result<(), KernelError> {
+    match layer.spec.op {
+        Op::Conv => return conv::run::<M>(layer, inputs[0], output, scratch),
+        Op::Depthwise => depthwise::run::<M>(layer, inputs[0], output),
+        Op::Linear => linear::run::<M>(layer, inputs[0], output),
+        Op::AvgPool => avg_pool::run(layer, inputs[0], output),
+        Op::MaxPool => max_pool::run(layer, inputs[0], output),
+        Op::Add => add::run(layer, inputs, output),
+    }
+    Ok(())
+}
+
+/// The part of a window that lies on the plane, along one axis.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    /// First tap on the plane.
+    begin: usize,
+    /// One after the last tap on the plane; more than `begin` for every checked shape.
+    end: usize,
+    /// Where the first tap on the plane reads.
+    input: usize,
+}
+
+impl Span {
+    /// Of output position `out`; `before` is the padding there, `size` the plane.
+    #[inline(always)]
+    fn new(out: usize, stride: u8, before: u8, kernel: u8, size: u16) -> Span {
+        let start = out * usize::from(stride);
+        let before = usize::from(before);
+        let begin = before.saturating_sub(start);
+        let end = (usize::from(size) + before).saturating_sub(start).min(usize::from(kernel));
+        Span { begin, end, input: (start + begin).saturating_sub(before) }
+    }
+
+    fn rows(spec: &LayerSpec, out_y: usize) -> Span {
+        Span::new(out_y, spec.stride, spec.padding.top, spec.kernel_h, spec.in_h)
+    }
+
+    fn columns(spec: &LayerSpec, out_x: usize) -> Span {
+        Span::new(out_x, spec.stride, spec.padding.left, spec.kernel_w, spec.in_w)
+    }
+
+    fn len(self) -> usize {
+        self.end - self.begin
+    }
+}

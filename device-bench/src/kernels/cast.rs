@@ -1,0 +1,75 @@
+//! Views of bytes as other plain integers, in place.
+
+use crate::quant::Requant;
+use core::mem::{align_of, size_of};
+use core::slice;
+
+/// A type of which every bit pattern is a value, without padding bytes.
+///
+/// # Safety
+/// Only for such types.
+unsafe trait Plain: Copy {}
+// SAFETY: integers have neither padding nor invalid values.
+unsafe impl Plain for i8 {}
+// SAFETY: as above.
+unsafe impl Plain for i16 {}
+// SAFETY: as above.
+unsafe impl Plain for i32 {}
+// SAFETY: two `i32` in C order, without padding.
+unsafe impl Plain for Requant {}
+
+fn view<T: Plain>(bytes: &[u8]) -> Option<&[T]> {
+    let fits =
+        bytes.as_ptr().align_offset(align_of::<T>()) == 0 && bytes.len().is_multiple_of(size_of::<T>());
+    // SAFETY: aligned, the same memory, a whole number of `T`, and every bit pattern is a `T`.
+    fits.then(|| unsafe { slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len() / size_of::<T>()) })
+}
+
+fn view_mut<T: Plain>(bytes: &mut [u8]) -> Option<&mut [T]> {
+    let fits =
+        bytes.as_ptr().align_offset(align_of::<T>()) == 0 && bytes.len().is_multiple_of(size_of::<T>());
+    let len = bytes.len() / size_of::<T>();
+    // SAFETY: as in `view`, the borrow is unique, and `T` has no padding that could leave bytes unset.
+    fits.then(|| unsafe { slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), len) })
+}
+
+/// Bytes as `i8`.
+pub(crate) fn as_i8(bytes: &[u8]) -> &[i8] {
+    view(bytes).unwrap_or(&[])
+}
+
+/// `i8` as bytes.
+pub(crate) fn as_u8(values: &[i8]) -> &[u8] {
+    // SAFETY: both are one byte without invalid values.
+    unsafe { slice::from_raw_parts(values.as_ptr().cast(), values.len()) }
+}
+
+/// Bytes as `i8`, mutable.
+pub(crate) fn as_i8_mut(bytes: &mut [u8]) -> &mut [i8] {
+    view_mut(bytes).unwrap_or(&mut [])
+}
+
+/// Bytes as native-endian `i16`, mutable; `None` where misaligned or odd.
+pub(crate) fn as_i16_mut(bytes: &mut [u8]) -> Option<&mut [i16]> {
+    view_mut(bytes)
+}
+
+/// Bytes as native-endian `i32`; `None` where misaligned or not whole words.
+pub(crate) fn as_i32(bytes: &[u8]) -> Option<&[i32]> {
+    view(bytes)
+}
+
+/// Bytes as native-endian `i32`, mutable; `None` where misaligned or not whole words.
+pub(crate) fn as_i32_mut(bytes: &mut [u8]) -> Option<&mut [i32]> {
+    view_mut(bytes)
+}
+
+/// Bytes as multipliers and shifts; `None` where misaligned or not whole pairs.
+pub(crate) fn as_requant(bytes: &[u8]) -> Option<&[Requant]> {
+    view(bytes)
+}
+
+/// Bytes as multipliers and shifts, mutable; `None` where misaligned or not whole pairs.
+pub(crate) fn as_requant_mut(bytes: &mut [u8]) -> Option<&mut [Requant]> {
+    view_mut(bytes)
+}
