@@ -1,0 +1,140 @@
+//! Writes a blob; the quantiser on the host calls this.
+
+use super::record::{HEADER_BYTES, RECORD_BYTES, Record};
+use super::{FORMAT, MAGIC, Model, ModelError, Tensor, TensorRef, crc32};
+use crate::kernels::{KERNEL_REVISION, fold_bias, n_bias, n_requant};
+use crate::layer::LayerSpec;
+use crate::quant::{Clamp, Requant};
+
+/// A layer in TFLite semantics.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerDesc<'a> {
+    /// The shape.
+    pub spec: LayerSpec,
+    /// Inputs; only an add has a second one.
+    pub inputs: [TensorRef; 2],
+    /// Output.
+    pub output: TensorRef,
+    /// Where [`crate::kernels::scratch_bytes`] of scratch start in the arena, a multiple of four.
+    pub scratch: u32,
+    /// The activation function.
+    pub clamp: Clamp,
+    /// As [`crate::Op`] says; empty for layers without.
+    pub weights: &'a [i8],
+    /// `[c_out]`, at scale `input * weight`, zero point 0; empty for layers without weights.
+    pub bias: &'a [i32],
+    /// `[c_out]`; for an add the two inputs' and the output's; empty for pools.
+    pub requant: &'a [Requant],
+}
+
+/// A model to write.
+#[derive(Debug, Clone, Copy)]
+pub struct ModelDesc<'a> {
+    /// Bytes of RAM that the planner found.
+    pub arena_bytes: u32,
+    /// The network's input.
+    pub input: Tensor,
+    /// The network's output.
+    pub output: Tensor,
+    /// Layers, in the order in which they run.
+    pub layers: &'a [LayerDesc<'a>],
+}
+
+/// Bytes that [`encode`] writes; shapes must be valid.
+pub fn encoded_len(model: &ModelDesc<'_>) -> usize {
+    let parameters = model.layers.iter().map(|layer| {
+        let spec = &layer.spec;
+        let words = n_bias(spec) * 4 + n_requant(spec) * size_of::<Requant>();
+        words.saturating_add(aligned(spec.weight_bytes()))
+    });
+    parameters.fold(HEADER_BYTES + model.layers.len() * RECORD_BYTES, usize::saturating_add)
+}
+
+/// Writes `model` to the start of `blob`, which must be 4-aligned, and checks it; returns its length.
+///
+/// The input's zero point is folded into the bias here.
+///
+/// # Errors
+/// [`ModelError`] if the buffer is shorter than [`encoded_len`] or misaligned, or [`Model::parse`] would refuse
+/// the result.
+pub fn encode(model: &ModelDesc<'_>, blob: &mut [u8]) -> Result<usize, ModelError> {
+    for (layer_idx, layer) in model.layers.iter().enumerate() {
+        layer.spec.check().map_err(|error| ModelError::Shape { layer_idx: layer_idx as u32, error })?;
+    }
+    let len = encoded_len(model);
+    let blob = blob.get_mut(..len).ok_or(ModelError::Truncated)?;
+    blob.fill(0);
+    let mut at = HEADER_BYTES + model.layers.len() * RECORD_BYTES;
+    for (layer_idx, layer) in model.layers.iter().enumerate() {
+        let error = ModelError::Parameters { layer_idx: layer_idx as u32 };
+        if !agrees(layer) {
+            return Err(error);
+        }
+        let record = write_parameters(layer, blob, &mut at).ok_or(error)?;
+        let record_at = HEADER_BYTES + layer_idx * RECORD_BYTES;
+        put(blob, record_at, &record.encode()).ok_or(ModelError::Truncated)?;
+    }
+    write_header(model, blob).ok_or(ModelError::Truncated)?;
+    Model::parse(blob)?;
+    Ok(len)
+}
+
+fn agrees(layer: &LayerDesc<'_>) -> bool {
+    let spec = &layer.spec;
+    layer.weights.len() == spec.weight_bytes()
+        && layer.bias.len() == n_bias(spec)
+        && layer.requant.len() == n_requant(spec)
+}
+
+fn write_parameters(layer: &LayerDesc<'_>, blob: &mut [u8], at: &mut usize) -> Option<Record> {
+    let bias_at = *at as u32;
+    for (c, &bias) in layer.bias.iter().enumerate() {
+        let folded = fold_bias(&layer.spec, layer.weights, c, bias, layer.inputs[0].zero_point);
+        *at = put(blob, *at, &folded.to_le_bytes())?;
+    }
+    let requant_at = *at as u32;
+    for requant in layer.requant {
+        *at = put(blob, *at, &requant.multiplier.to_le_bytes())?;
+        *at = put(blob, *at, &requant.shift.to_le_bytes())?;
+    }
+    let weights_at = *at as u32;
+    for &weight in layer.weights {
+        *at = put(blob, *at, &weight.to_le_bytes())?;
+    }
+    *at = aligned(*at);
+    Some(Record {
+        spec: layer.spec,
+        inputs: layer.inputs,
+        output: layer.output,
+        scratch: layer.scratch,
+        clamp: layer.clamp,
+        bias_at,
+        requant_at,
+        weights_at,
+    })
+}
+
+fn write_header(model: &ModelDesc<'_>, blob: &mut [u8]) -> Option<()> {
+    let tensor = |t: &Tensor| [t.offset, t.len, i32::from(t.zero_point) as u32, t.scale_bits];
+    let facts = [u32::try_from(blob.len()).ok()?, model.layers.len() as u32, model.arena_bytes, 0];
+    for (i, words) in [facts, tensor(&model.input), tensor(&model.output)].into_iter().enumerate() {
+        for (j, word) in words.into_iter().enumerate() {
+            put(blob, 16 + 16 * i + 4 * j, &word.to_le_bytes())?;
+        }
+    }
+    let checksum = crc32(blob.get(16..)?);
+    for (i, word) in [MAGIC, FORMAT, KERNEL_REVISION, checksum].into_iter().enumerate() {
+        put(blob, 4 * i, &word.to_le_bytes())?;
+    }
+    Some(())
+}
+
+/// Writes `bytes` at `at`; returns where they end.
+fn put(blob: &mut [u8], at: usize, bytes: &[u8]) -> Option<usize> {
+    blob.get_mut(at..at + bytes.len())?.copy_from_slice(bytes);
+    Some(at + bytes.len())
+}
+
+const fn aligned(len: usize) -> usize {
+    len.saturating_add(3) & !3
+}

@@ -1,0 +1,141 @@
+//! One layer's record in the blob: a fixed number of words, and what it points to.
+
+use super::Placement;
+use crate::kernels::{Layer, cast, n_bias, n_requant, scratch_bytes};
+use crate::layer::{LayerSpec, Op, Padding};
+use crate::quant::{Clamp, Requant};
+use core::ops::Range;
+use serde::{Deserialize, Serialize};
+
+pub(super) const HEADER_BYTES: usize = 64;
+pub(super) const RECORD_BYTES: usize = 64;
+
+/// One end of a layer: a place in the arena, and the int8 that stands for zero.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TensorRef {
+    /// Where it starts in the arena, bytes.
+    pub offset: u32,
+    /// The int8 that stands for zero.
+    pub zero_point: i8,
+}
+
+/// A record, decoded; offsets of parameters are from the blob's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Record {
+    pub spec: LayerSpec,
+    pub inputs: [TensorRef; 2],
+    pub output: TensorRef,
+    pub scratch: u32,
+    pub clamp: Clamp,
+    pub bias_at: u32,
+    pub requant_at: u32,
+    pub weights_at: u32,
+}
+
+impl Record {
+    pub fn encode(&self) -> [u8; RECORD_BYTES] {
+        let s = &self.spec;
+        let p = s.padding;
+        let op = Op::ALL.iter().position(|&op| op == s.op).unwrap_or(0) as u8;
+        let bytes = |a: i8, b: i8, c: i8, d: i8| i32::from_le_bytes([a, b, c, d].map(|x| x as u8)) as u32;
+        let words = [
+            u32::from_le_bytes([op, s.kernel_h, s.kernel_w, s.stride]),
+            u32::from_le_bytes([p.top, p.bottom, p.left, p.right]),
+            u32::from(s.in_h) | u32::from(s.in_w) << 16,
+            u32::from(s.c_in) | u32::from(s.c_out) << 16,
+            self.inputs[0].offset,
+            self.inputs[1].offset,
+            self.output.offset,
+            self.scratch,
+            bytes(self.inputs[0].zero_point, self.inputs[1].zero_point, self.output.zero_point, 0),
+            bytes(self.clamp.min, self.clamp.max, 0, 0),
+            self.bias_at,
+            self.requant_at,
+            self.weights_at,
+        ];
+        let mut record = [0; RECORD_BYTES];
+        for (target, word) in record.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+            *target = word.to_le_bytes();
+        }
+        record
+    }
+
+    /// `None` if there is no such operator.
+    pub fn decode(record: &[u8; RECORD_BYTES]) -> Option<Record> {
+        let (words, _) = record.as_chunks::<4>();
+        let word = |i: usize| words.get(i).map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        let low = |i: usize| word(i) as u16;
+        let high = |i: usize| (word(i) >> 16) as u16;
+        let [op, kernel_h, kernel_w, stride] = word(0).to_le_bytes();
+        let [top, bottom, left, right] = word(1).to_le_bytes();
+        let [zero_a, zero_b, zero_out, _] = word(8).to_le_bytes().map(|x| x as i8);
+        let [min, max, ..] = word(9).to_le_bytes().map(|x| x as i8);
+        let spec = LayerSpec {
+            op: *Op::ALL.get(usize::from(op))?,
+            in_h: low(2),
+            in_w: high(2),
+            c_in: low(3),
+            c_out: high(3),
+            kernel_h,
+            kernel_w,
+            stride,
+            padding: Padding { top, bottom, left, right },
+        };
+        Some(Record {
+            spec,
+            inputs: [
+                TensorRef { offset: word(4), zero_point: zero_a },
+                TensorRef { offset: word(5), zero_point: zero_b },
+            ],
+            output: TensorRef { offset: word(6), zero_point: zero_out },
+            scratch: word(7),
+            clamp: Clamp { min, max },
+            bias_at: word(10),
+            requant_at: word(11),
+            weights_at: word(12),
+        })
+    }
+
+    /// The layer with its parameters; `None` where they lie outside of `blob` or are misaligned.
+    pub fn layer<'a>(&self, blob: &'a [u8]) -> Option<Layer<'a>> {
+        let spec = self.spec;
+        let bytes = |at: u32, len: usize| blob.get(range(at, len)?);
+        Some(Layer {
+            spec,
+            input_zero: self.inputs.map(|input| input.zero_point),
+            output_zero: self.output.zero_point,
+            clamp: self.clamp,
+            weights: cast::as_i8(bytes(self.weights_at, spec.weight_bytes())?),
+            bias: cast::as_i32(bytes(self.bias_at, n_bias(&spec).checked_mul(4)?)?)?,
+            requant: cast::as_requant(bytes(
+                self.requant_at,
+                n_requant(&spec).checked_mul(size_of::<Requant>())?,
+            )?)?,
+        })
+    }
+
+    /// Where the layer works; `None` where a range ends beyond 32 bits.
+    pub fn placement(&self) -> Option<Placement> {
+        let spec = &self.spec;
+        let second_len = if spec.op == Op::Add { spec.input_bytes() } else { 0 };
+        Some(Placement {
+            inputs: [
+                range(self.inputs[0].offset, spec.input_bytes())?,
+                range(self.inputs[1].offset, second_len)?,
+            ],
+            output: range(self.output.offset, spec.output_bytes())?,
+            scratch: range(self.scratch, scratch_bytes(spec))?,
+        })
+    }
+}
+
+/// `len` bytes from `start`; all empty ranges are `0..0`.
+pub(super) fn range(start: u32, len: usize) -> Option<Range<usize>> {
+    if len == 0 {
+        return Some(0..0);
+    }
+    let start = usize::try_from(start).ok()?;
+    let end = start.checked_add(len)?;
+    u32::try_from(end).ok()?;
+    Some(start..end)
+}
