@@ -1,0 +1,203 @@
+//! Times one shape on parameters made up from a seed: no layer's speed depends on its numbers.
+
+use super::{Clock, Plan, Timing, measure};
+use crate::kernels::{KernelError, KernelSet, Layer, cast, n_bias, n_requant, run, scratch_bytes};
+use crate::layer::{LayerSpec, Op, ShapeError};
+use crate::model::crc32;
+use crate::quant::{Clamp, Requant};
+use serde::{Deserialize, Serialize};
+
+/// Why a shape was not timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum LayerError {
+    /// No kernel can run it.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// Less memory was given than [`layer_memory_bytes`], or it is not 4-aligned.
+    #[error("the layer needs {needed} bytes of memory aligned to 4 bytes")]
+    Memory {
+        /// [`layer_memory_bytes`] of the shape.
+        needed: u32,
+    },
+    /// Fewer weights were given than the shape has.
+    #[error("the layer needs {needed} bytes of weights")]
+    Weights {
+        /// [`LayerSpec::weight_bytes`] of the shape.
+        needed: u32,
+    },
+    /// The kernel refused it.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+}
+
+/// RAM that [`time_layer`] needs: tensors, scratch, bias and requantisation; weights not counted.
+pub const fn layer_memory_bytes(spec: &LayerSpec) -> usize {
+    let n_inputs = if matches!(spec.op, Op::Add) { 2 } else { 1 };
+    let tensors = aligned(spec.input_bytes()).saturating_mul(n_inputs);
+    let words = n_bias(spec) * 4 + n_requant(spec) * size_of::<Requant>();
+    tensors
+        .saturating_add(aligned(spec.output_bytes()))
+        .saturating_add(aligned(scratch_bytes(spec)))
+        .saturating_add(words)
+}
+
+const fn aligned(len: usize) -> usize {
+    len.saturating_add(3) & !3
+}
+
+/// Runs and times `spec` on inputs, biases and scales made from `seed`.
+///
+/// - `memory`: at least [`layer_memory_bytes`], 4-aligned; overwritten
+/// - `weights`: at least [`LayerSpec::weight_bytes`], any bytes; lie where the weights of a deployed model will
+/// - `samples`: filled as [`measure`] does
+///
+/// Returns the timing and the CRC-32 of the output, the same for every kernel set and machine.
+///
+/// # Errors
+/// [`LayerError`] before anything is timed.
+#[expect(clippy::too_many_arguments, reason = "each is the firmware's to choose")]
+pub fn time_layer(
+    spec: &LayerSpec,
+    set: KernelSet,
+    memory: &mut [u8],
+    weights: &[u8],
+    seed: u32,
+    clock: &mut impl Clock,
+    plan: &Plan,
+    samples: &mut [u64],
+) -> Result<(Timing, u32), LayerError> {
+    spec.check()?;
+    let needed = spec.weight_bytes() as u32;
+    let weights = weights.get(..spec.weight_bytes()).ok_or(LayerError::Weights { needed })?;
+    let needed = u32::try_from(layer_memory_bytes(spec)).unwrap_or(u32::MAX);
+    let bench = Workbench::new(spec, memory, seed).ok_or(LayerError::Memory { needed })?;
+    let layer = Layer {
+        spec: *spec,
+        input_zero: [-3, 5],
+        output_zero: 4,
+        clamp: Clamp::FULL,
+        weights: cast::as_i8(weights),
+        bias: bench.bias,
+        requant: bench.requant,
+    };
+    let (inputs, output, scratch) = (bench.inputs, bench.output, bench.scratch);
+    let mut result = Ok(());
+    let timing = measure(clock, plan, samples, || {
+        result = result.and(run(set, &layer, inputs, output, scratch));
+        core::hint::black_box(&output);
+    });
+    result?;
+    let crc = crc32(cast::as_u8(output));
+    Ok((timing, crc))
+}
+
+/// `memory`, divided and filled.
+struct Workbench<'a> {
+    inputs: [&'a [i8]; 2],
+    output: &'a mut [i8],
+    scratch: &'a mut [u8],
+    bias: &'a [i32],
+    requant: &'a [Requant],
+}
+
+impl<'a> Workbench<'a> {
+    fn new(spec: &LayerSpec, memory: &'a mut [u8], seed: u32) -> Option<Workbench<'a>> {
+        let mut random = Random(seed);
+        let mut rest = memory;
+        let mut take = |len: usize| {
+            let (taken, left) = core::mem::take(&mut rest).split_at_mut_checked(aligned(len))?;
+            rest = left;
+            taken.get_mut(..len)
+        };
+        let bias = cast::as_i32_mut(take(n_bias(spec) * 4)?)?;
+        let requant = cast::as_requant_mut(take(n_requant(spec) * size_of::<Requant>())?)?;
+        let scratch = take(scratch_bytes(spec))?;
+        let first = take(spec.input_bytes())?;
+        let second = take(if spec.op == Op::Add { spec.input_bytes() } else { 0 })?;
+        let output = cast::as_i8_mut(take(spec.output_bytes())?);
+
+        bias.fill_with(|| random.next() as i32 >> 16);
+        requant.fill_with(|| made_up_requant(spec, random.next()));
+        first.fill_with(|| (random.next() >> 24) as u8);
+        second.fill_with(|| (random.next() >> 24) as u8);
+        Some(Workbench { inputs: [cast::as_i8(first), cast::as_i8(second)], output, scratch, bias, requant })
+    }
+}
+
+/// A scale that neither saturates every output nor makes all of them zero.
+fn made_up_requant(spec: &LayerSpec, random: u32) -> Requant {
+    let multiplier = (1 << 30) | (random >> 2) as i32;
+    let shift = match spec.op {
+        Op::Add => -10,
+        _ => -8 - (spec.macs() / spec.output_bytes().max(1) as u64).max(1).ilog2() as i32 / 2,
+    };
+    Requant { multiplier, shift }
+}
+
+/// The linear congruential generator of Numerical Recipes; its high bits serve.
+struct Random(u32);
+
+impl Random {
+    fn next(&mut self) -> u32 {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::Padding;
+
+    struct Still;
+
+    impl Clock for Still {
+        fn restart(&mut self) {}
+
+        fn now(&mut self) -> u64 {
+            0
+        }
+    }
+
+    const PLAN: Plan = Plan { n_warmups: 0, n_samples: 1, min_sample_ticks: 0, max_sample_ticks: 0 };
+
+    fn time(spec: &LayerSpec, set: KernelSet, memory: &mut [u8]) -> Result<(Timing, u32), LayerError> {
+        let weights = [0x93; 4096];
+        time_layer(spec, set, memory, &weights, 7, &mut Still, &PLAN, &mut [0; 1])
+    }
+
+    #[repr(align(4))]
+    struct Memory([u8; 8192]);
+
+    #[test]
+    fn every_operator_is_timed_and_gives_the_same_output_in_both_sets() {
+        let max_pool = LayerSpec { op: Op::MaxPool, ..LayerSpec::depthwise(9, 9, 7, 2, 2, Padding::NONE) };
+        let specs = [
+            LayerSpec::conv(8, 8, 5, 9, 3, 1, Padding::all(1)),
+            LayerSpec::depthwise(9, 9, 7, 3, 2, Padding::all(1)),
+            LayerSpec::linear(64, 10),
+            LayerSpec::global_avg_pool(8, 8, 6),
+            max_pool,
+            LayerSpec::add(8, 8, 6),
+        ];
+        let mut memory = Memory([0; 8192]);
+        for spec in &specs {
+            let memory = &mut memory.0[..layer_memory_bytes(spec)];
+            let (_, portable) =
+                time(spec, KernelSet::Portable, memory).expect("memory has the size asked for");
+            let (_, dsp) = time(spec, KernelSet::Dsp, memory).expect("as before");
+            assert_eq!(portable, dsp, "{spec}");
+        }
+    }
+
+    #[test]
+    fn too_little_memory_or_weights_is_refused_with_the_need() {
+        let spec = LayerSpec::linear(64, 10);
+        let mut memory = Memory([0; 8192]);
+        let needed = layer_memory_bytes(&spec);
+        let error = time(&spec, KernelSet::Portable, &mut memory.0[..needed - 1]);
+        assert_eq!(error, Err(LayerError::Memory { needed: needed as u32 }));
+        let error = time(&LayerSpec::linear(4097, 1), KernelSet::Portable, &mut memory.0);
+        assert_eq!(error, Err(LayerError::Weights { needed: 4097 }));
+    }
+}
