@@ -227,17 +227,28 @@ impl CustomOp2 for Collect {
     }
 }
 
+/// A sum of matrix products, one per tap: the backward of Candle's conv2d mistakes the shape of an input with
+/// columns that a strided kernel never reaches.
+///
 /// - `xs`: `(n, c_in, h, w)`, padded
 /// - `weight`: `(c_out, c_in, k, k)`
 /// - result: `(n, c_out, h_out, w_out)`
 fn dense(xs: &Tensor, weight: &Tensor, stride: usize) -> Result<Tensor> {
     let (c_out, c_in, k, _) = weight.dims4()?;
-    if k > 1 || stride > 1 {
-        return xs.conv2d(weight, 0, stride, 1, 1);
+    let (n, ..) = xs.dims4()?;
+    let out = |n: usize| (n - k) / stride + 1;
+    let (h, w) = (out(xs.dim(2)?), out(xs.dim(3)?));
+    let mut sum: Option<Tensor> = None;
+    for ky in 0..k {
+        let rows = shifted(xs, 2, ky, h, stride)?;
+        for kx in 0..k {
+            let tap = weight.narrow(2, ky, 1)?.narrow(3, kx, 1)?.reshape((1, c_out, c_in))?;
+            let columns = shifted(&rows, 3, kx, w, stride)?.reshape((n, c_in, h * w))?;
+            let term = tap.broadcast_matmul(&columns)?; // (n, c_out, h · w)
+            sum = Some(sum.map_or_else(|| Ok(term.clone()), |sum| sum + &term)?);
+        }
     }
-    let (n, _, h, w) = xs.dims4()?;
-    let columns = xs.reshape((n, c_in, h * w))?;
-    weight.reshape((1, c_out, c_in))?.broadcast_matmul(&columns)?.reshape((n, c_out, h, w))
+    sum.expect("a kernel has at least one tap").reshape((n, c_out, h, w))
 }
 
 /// A sum of shifted images, each times one weight per channel: Candle's grouped convolution would launch one

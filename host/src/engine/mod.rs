@@ -5,6 +5,7 @@
 //! Candle's.
 
 pub mod candle;
+pub mod cpu;
 mod params;
 mod statistics;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::network::{Channels, Graph};
 
 pub use candle::CandleEngine;
+pub use cpu::CpuEngine;
 pub use params::Params;
 
 /// Added to a variance before its square root, in every batch norm.
@@ -118,7 +120,9 @@ impl DeviceChoice {
 ///
 /// `threads` is the size of the CPU engine's pool, 0 for all cores; results do not depend on it.
 pub fn open(graph: Graph, params: Params, device: DeviceChoice, threads: usize) -> Result<Box<dyn Engine>> {
-    let _ = threads;
     let device = device.device()?;
+    if device.is_cpu() {
+        return Ok(Box::new(CpuEngine::new(graph, params, threads)?));
+    }
     Ok(Box::new(CandleEngine::new(graph, params, device)?))
 }

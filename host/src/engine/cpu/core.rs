@@ -1,0 +1,316 @@
+//! What the CPU engine keeps between passes: one arena of activations, and the running sums.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::sync::Mutex;
+
+use super::norm::{Affine, period};
+use super::pool::Pool;
+use super::simd::Isa;
+use crate::engine::Statistics;
+use crate::network::{Activation, Channels, Conv, ConvKind, Graph, NodeOp};
+
+/// A batch is cut into this many chunks, whose sums are added in order: results do not depend on the number of
+/// threads.
+pub const CHUNKS: usize = 8;
+
+/// One thread's temporaries.
+pub type Scratch = [Vec<f32>; 4];
+
+/// State of one node in the current pass.
+#[derive(Default)]
+pub struct NodeState {
+    /// Active channels.
+    pub c: usize,
+    /// Output `[n, h, w, c]`; a convolution's before batch norm.
+    pub z: Vec<f32>,
+    /// Gradient of the output (a convolution's after its activation), `[n, h, w, c]`.
+    pub grad: Vec<f32>,
+    /// Whether `grad` holds something.
+    pub has_grad: bool,
+    /// Consumers whose backward is still to come.
+    pub consumers_left: usize,
+    /// Batch norm as one affine per channel, expanded.
+    pub scale: Vec<f32>,
+    /// See `scale`.
+    pub shift: Vec<f32>,
+    /// Mean per channel, expanded.
+    pub mean: Vec<f32>,
+    /// `1 / sqrt(variance + epsilon)` per channel.
+    pub inv_std: Vec<f32>,
+    /// Sums for the backward of batch norm, `[CHUNKS][2 · period]`.
+    pub sums: Vec<f32>,
+}
+
+/// The state of one engine.
+pub struct Core {
+    pub graph: Graph,
+    pub isa: Isa,
+    pub pool: Pool,
+    pub scratch: Vec<Mutex<Scratch>>,
+    pub nodes: Vec<NodeState>,
+    /// Height and width per node.
+    pub planes: Vec<(usize, usize)>,
+    /// Widest channels per node.
+    pub widest: Vec<usize>,
+    /// Per node, the index of its first parameter.
+    pub first_param: Vec<usize>,
+    /// Images of the current pass.
+    pub n: usize,
+    /// Counts forward passes; a backward must carry the last one's.
+    pub generation: u64,
+    /// A packed operand.
+    pub packed: Vec<f32>,
+    /// Partial sums per chunk.
+    pub parts: Vec<f32>,
+    /// Head input `[n, c]`.
+    pub pooled: Vec<f32>,
+    /// Gradient sums, one per parameter.
+    pub grads: Vec<Vec<f32>>,
+    pub statistics: Statistics,
+}
+
+impl Core {
+    /// State for `graph`, whose parameters have `param_lens` elements.
+    pub fn new(graph: Graph, param_lens: &[usize], n_threads: usize, isa: Isa) -> Core {
+        let mut first_param = Vec::new();
+        let mut next = 0;
+        for node in &graph.nodes {
+            first_param.push(next);
+            next += match node.op {
+                NodeOp::Conv(_) => 3,
+                NodeOp::Head { .. } => 2,
+                NodeOp::Input | NodeOp::Add { .. } => 0,
+            };
+        }
+        Core {
+            isa,
+            scratch: (0..n_threads).map(|_| Mutex::default()).collect(),
+            pool: Pool::new(n_threads),
+            nodes: graph.nodes.iter().map(|_| NodeState::default()).collect(),
+            planes: graph.node_planes(),
+            widest: graph.node_channels(&graph.widest()),
+            first_param,
+            n: 0,
+            generation: 0,
+            packed: Vec::new(),
+            parts: Vec::new(),
+            pooled: Vec::new(),
+            grads: param_lens.iter().map(|&n| vec![0.0; n]).collect(),
+            statistics: Statistics::default(),
+            graph,
+        }
+    }
+
+    /// Sizes every buffer for `n` images of the subnet `channels` and forgets the last pass.
+    pub fn prepare(&mut self, n: usize, channels: &Channels) {
+        self.n = n;
+        self.generation += 1;
+        let counts = self.graph.node_channels(channels);
+        for (idx, state) in self.nodes.iter_mut().enumerate() {
+            let (h, w) = self.planes[idx];
+            state.c = counts[idx];
+            state.z.resize(n * h * w * state.c, 0.0);
+            state.has_grad = false;
+            state.consumers_left = 0;
+        }
+        for node in &self.graph.nodes {
+            let inputs = match node.op {
+                NodeOp::Input => [None, None],
+                NodeOp::Conv(Conv { input, .. }) | NodeOp::Head { input } => [Some(input), None],
+                NodeOp::Add { a, b, .. } => [Some(a), Some(b)],
+            };
+            inputs.into_iter().flatten().for_each(|input| self.nodes[input].consumers_left += 1);
+        }
+    }
+
+    /// Geometry of the convolution `idx` in the current pass.
+    pub fn geometry(&self, idx: usize, conv: &Conv) -> Geometry {
+        let ((h, w), (h_out, w_out)) = (self.planes[conv.input], self.planes[idx]);
+        let pad = conv.padding;
+        Geometry {
+            kind: conv.kind,
+            c_in: self.nodes[conv.input].c,
+            c_in_max: self.widest[conv.input],
+            c_out: self.nodes[idx].c,
+            h,
+            w,
+            h_out,
+            w_out,
+            kernel: conv.kernel,
+            stride: conv.stride,
+            top: pad.top.into(),
+            left: pad.left.into(),
+            h_padded: h + usize::from(pad.top) + usize::from(pad.bottom),
+            w_padded: w + usize::from(pad.left) + usize::from(pad.right),
+        }
+    }
+}
+
+/// The output of a node as its consumers see it.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// Output, a convolution's before batch norm.
+    pub z: &'a [f32],
+    /// Batch norm and activation of a convolution.
+    pub affine: Option<Affine<'a>>,
+}
+
+impl View<'_> {
+    /// The values of `range`.
+    pub fn read(&self, isa: Isa, range: Range<usize>, out: &mut [f32]) {
+        match &self.affine {
+            Some(affine) => affine.apply(isa, &self.z[range], out),
+            None => out.copy_from_slice(&self.z[range]),
+        }
+    }
+
+    /// Image `idx`, within the zero border that `padded` already has.
+    pub fn read_padded(&self, isa: Isa, g: &Geometry, idx: usize, padded: &mut [f32]) {
+        let row = g.w * g.c_in;
+        for y in 0..g.h {
+            let from = (idx * g.h + y) * row;
+            let to = ((g.top + y) * g.w_padded + g.left) * g.c_in;
+            self.read(isa, from..from + row, &mut padded[to..to + row]);
+        }
+    }
+}
+
+/// The view of node `idx`.
+pub fn view<'a>(graph: &Graph, nodes: &'a [NodeState], idx: usize) -> View<'a> {
+    let state = &nodes[idx];
+    let affine = match &graph.nodes[idx].op {
+        NodeOp::Conv(conv) => Some(affine(state, conv.activation)),
+        _ => None,
+    };
+    View { z: &state.z, affine }
+}
+
+/// Batch norm and activation of a convolution.
+pub fn affine(state: &NodeState, activation: Activation) -> Affine<'_> {
+    Affine { scale: &state.scale, shift: &state.shift, activation }
+}
+
+/// One convolution at the active channels.
+#[derive(Debug, Clone, Copy)]
+pub struct Geometry {
+    pub kind: ConvKind,
+    pub c_in: usize,
+    /// Input channels that the weights are stored at.
+    pub c_in_max: usize,
+    pub c_out: usize,
+    pub h: usize,
+    pub w: usize,
+    pub h_out: usize,
+    pub w_out: usize,
+    pub kernel: usize,
+    pub stride: usize,
+    pub top: usize,
+    pub left: usize,
+    pub h_padded: usize,
+    pub w_padded: usize,
+}
+
+impl Geometry {
+    /// Whether the image itself is the operand of one matrix product.
+    pub fn is_pointwise(&self) -> bool {
+        let padded = self.h_padded * self.w_padded != self.h * self.w;
+        self.kind == ConvKind::Dense && self.kernel == 1 && self.stride == 1 && !padded
+    }
+
+    /// Few input channels make the taps' products too short: gather them first.
+    pub fn gathers(&self) -> bool {
+        self.c_in < 8 && self.kernel > 1
+    }
+
+    /// Taps of the kernel.
+    pub fn taps(&self) -> usize {
+        self.kernel * self.kernel
+    }
+
+    /// Floats of a row of the padded image.
+    pub fn padded_row(&self) -> usize {
+        self.w_padded * self.c_in
+    }
+
+    /// Floats of the padded image.
+    pub fn padded_len(&self) -> usize {
+        self.h_padded * self.padded_row()
+    }
+
+    /// Floats of an output image.
+    pub fn out_len(&self) -> usize {
+        self.h_out * self.w_out * self.c_out
+    }
+
+    /// Floats of an input image.
+    pub fn in_len(&self) -> usize {
+        self.h * self.w * self.c_in
+    }
+
+    /// Copies the taps of every output pixel: `[h_out · w_out, taps, c_in]`.
+    pub fn gather(&self, padded: &[f32], columns: &mut [f32]) {
+        let run = self.kernel * self.c_in;
+        for (idx, column) in columns.chunks_exact_mut(self.taps() * self.c_in).enumerate() {
+            let (y, x) = (idx / self.w_out * self.stride, idx % self.w_out * self.stride);
+            for (ky, to) in column.chunks_exact_mut(run).enumerate() {
+                let from = (y + ky) * self.padded_row() + x * self.c_in;
+                to.copy_from_slice(&padded[from..from + run]);
+            }
+        }
+    }
+}
+
+/// Chunk `idx` of `n_chunks` of `n` items.
+pub fn chunk(n: usize, n_chunks: usize, idx: usize) -> Range<usize> {
+    n * idx / n_chunks..n * (idx + 1) / n_chunks
+}
+
+/// At least `n` floats of a temporary, their content unspecified.
+pub fn floats(buffer: &mut Vec<f32>, n: usize) -> &mut [f32] {
+    if buffer.len() < n {
+        buffer.resize(n, 0.0);
+    }
+    &mut buffer[..n]
+}
+
+/// `n` zeros.
+pub fn zeros(buffer: &mut Vec<f32>, n: usize) -> &mut [f32] {
+    let floats = floats(buffer, n);
+    floats.fill(0.0);
+    floats
+}
+
+/// Empty sums for the batch norm backward of `c` channels.
+pub fn clear_sums(state: &mut NodeState) {
+    state.sums.clear();
+    state.sums.resize(CHUNKS * 2 * period(state.c), 0.0);
+}
+
+/// A buffer whose disjoint ranges are written by several threads.
+pub struct Disjoint<'a> {
+    start: *mut f32,
+    len: usize,
+    _buffer: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: the only access is `range`, whose contract keeps ranges of different threads apart.
+unsafe impl Sync for Disjoint<'_> {}
+
+impl<'a> Disjoint<'a> {
+    /// Borrows `buffer`.
+    pub fn new(buffer: &'a mut [f32]) -> Disjoint<'a> {
+        Disjoint { start: buffer.as_mut_ptr(), len: buffer.len(), _buffer: PhantomData }
+    }
+
+    /// A range of the buffer.
+    ///
+    /// # Safety
+    /// No two ranges that overlap may be alive at one time.
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn range(&self, start: usize, len: usize) -> &mut [f32] {
+        assert!(start + len <= self.len);
+        // SAFETY: in bounds, and exclusive by the contract above.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
+    }
+}

@@ -1,0 +1,116 @@
+//! Forward and backward of the whole network on the CPU, without autograd inside: images are `[n, h, w, c]`, batch
+//! norm and ReLU are fused into the convolutions, results are the same for any number of threads.
+
+mod backward;
+mod core;
+mod depthwise;
+mod forward;
+mod gemm;
+mod norm;
+mod op;
+mod pool;
+mod simd;
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Device, Result, Tensor, Var, bail};
+
+use self::core::Core;
+use self::op::NetOp;
+use self::simd::Isa;
+use super::statistics::batch_checked;
+use super::{Engine, Mode, Params, Statistics};
+use crate::network::{Channels, Graph};
+
+/// Runs a [`Graph`] with this crate's own kernels.
+pub struct CpuEngine {
+    core: Arc<Mutex<Core>>,
+    graph: Graph,
+    params: Params,
+    vars: Arc<Vec<Var>>,
+    /// Makes Candle call the backward; has no value of interest.
+    anchor: Var,
+}
+
+impl CpuEngine {
+    /// An engine with a pool of `threads`, 0 for all cores.
+    ///
+    /// # Errors
+    /// If `params` are not f32 on the CPU.
+    pub fn new(graph: Graph, params: Params, threads: usize) -> Result<CpuEngine> {
+        CpuEngine::with_isa(graph, params, threads, Isa::detect())
+    }
+
+    fn with_isa(graph: Graph, params: Params, threads: usize, isa: Isa) -> Result<CpuEngine> {
+        let vars: Vec<Var> = params.vars().into_iter().map(|(_, var)| var).collect();
+        if !vars.iter().all(|var| var.device().is_cpu() && var.dtype() == DType::F32) {
+            bail!("{}: the CPU engine needs f32 parameters on the CPU", graph.name);
+        }
+        let threads = match threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        let lens: Vec<usize> = vars.iter().map(|var| var.elem_count()).collect();
+        let core = Arc::new(Mutex::new(Core::new(graph.clone(), &lens, threads, isa)));
+        let anchor = Var::zeros((), DType::F32, &Device::Cpu)?;
+        Ok(CpuEngine { core, graph, params, vars: Arc::new(vars), anchor })
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().expect("a panic ends the engine")
+    }
+}
+
+impl Engine for CpuEngine {
+    fn logits(&self, images: &Tensor, channels: &Channels, mode: Mode) -> Result<Tensor> {
+        batch_checked(&self.graph, images, channels)?;
+        if mode == Mode::Evaluate {
+            self.core().statistics.check(&self.graph, channels)?;
+        }
+        let op = NetOp {
+            core: self.core.clone(),
+            vars: self.vars.clone(),
+            channels: channels.clone(),
+            mode,
+            generation: Mutex::new(0),
+        };
+        let logits = images.detach().contiguous()?.apply_op2(&self.anchor, op)?;
+        Ok(if mode == Mode::Train { logits } else { logits.detach() })
+    }
+
+    fn take_grads(&self, store: &mut GradStore) -> Result<()> {
+        for (grad, var) in self.core().grads.iter_mut().zip(&*self.vars) {
+            store.insert(var, Tensor::from_slice(grad, var.shape(), &Device::Cpu)?);
+            grad.fill(0.0);
+        }
+        Ok(())
+    }
+
+    fn reset_statistics(&self) {
+        self.core().statistics = Statistics::default();
+    }
+
+    fn statistics(&self) -> Statistics {
+        self.core().statistics.clone()
+    }
+
+    fn set_statistics(&self, statistics: &Statistics) {
+        self.core().statistics = statistics.clone();
+    }
+
+    fn params(&self) -> &Params {
+        &self.params
+    }
+
+    fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    fn device(&self) -> &Device {
+        &Device::Cpu
+    }
+}
+
+#[cfg(test)]
+mod tests;

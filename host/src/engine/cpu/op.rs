@@ -1,0 +1,86 @@
+//! The whole network as one Candle operator.
+
+use std::sync::{Arc, Mutex};
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Storage, Tensor, Var, bail};
+
+use super::core::Core;
+use crate::engine::Mode;
+use crate::network::Channels;
+
+/// One forward pass, and the backward pass that belongs to it.
+pub struct NetOp {
+    pub core: Arc<Mutex<Core>>,
+    pub vars: Arc<Vec<Var>>,
+    pub channels: Channels,
+    pub mode: Mode,
+    /// Of the forward pass, once it has run.
+    pub generation: Mutex<u64>,
+}
+
+impl CustomOp2 for NetOp {
+    fn name(&self) -> &'static str {
+        "network"
+    }
+
+    /// Logits of the images; the second argument only makes Candle call `bwd`.
+    fn cpu_fwd(
+        &self,
+        images: &CpuStorage,
+        layout: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let images = floats(images, layout)?;
+        let n = layout.dims()[0];
+        let mut core = self.core.lock().expect("a panic ends the engine");
+        let logits =
+            with_values(&self.vars, |params| core.forward(images, n, &self.channels, params, self.mode))?;
+        *self.generation.lock().expect("a panic ends the engine") = core.generation;
+        Ok((CpuStorage::F32(logits), (n, core.graph.classes).into()))
+    }
+
+    fn bwd(
+        &self,
+        _: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        d_logits: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let mut core = self.core.lock().expect("a panic ends the engine");
+        if self.mode != Mode::Train {
+            bail!("{}: {:?} logits have no backward; run the forward in Train", core.graph.name, self.mode);
+        }
+        if *self.generation.lock().expect("a panic ends the engine") != core.generation {
+            bail!(
+                "{}: another forward has replaced the activations; run backward before it",
+                core.graph.name
+            );
+        }
+        let d_logits = d_logits.contiguous()?.flatten_all()?.to_vec1::<f32>()?;
+        with_values(&self.vars, |params| core.backward(&d_logits, params))?;
+        // Its gradient buffers are used up.
+        core.generation += 1;
+        Ok((None, None))
+    }
+}
+
+/// Calls `run` with the values of every Var.
+fn with_values<R>(vars: &[Var], run: impl FnOnce(&[&[f32]]) -> R) -> Result<R> {
+    let guards: Vec<_> = vars.iter().map(|var| var.storage_and_layout()).collect();
+    let mut values = Vec::with_capacity(guards.len());
+    for (storage, layout) in &guards {
+        match &**storage {
+            Storage::Cpu(storage) => values.push(floats(storage, layout)?),
+            _ => bail!("the CPU engine needs its parameters on the CPU"),
+        }
+    }
+    Ok(run(&values))
+}
+
+fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
+        None => bail!("the CPU engine needs contiguous tensors"),
+    }
+}
