@@ -52,7 +52,7 @@ struct Case {
 fn random_spec(random: &mut Random, op: Op) -> LayerSpec {
     loop {
         let channels = random.within(1, 19) as u16;
-        let point = matches!(op, Op::Linear | Op::Add) || random.next() % 4 == 0;
+        let point = matches!(op, Op::Linear | Op::Add) || random.next().is_multiple_of(4);
         let mut small = |low, high| random.within(low, high) as u8;
         let (kernel_h, kernel_w) = if point { (1, 1) } else { (small(1, 5), small(1, 5)) };
         let padding = Padding {
@@ -91,7 +91,8 @@ fn random_case(random: &mut Random, op: Op) -> Case {
     });
     let requant = requant.collect();
     let bias = (0..n_bias(&spec)).map(|_| random.within(-60_000, 60_000) as i32).collect();
-    let (low, high) = if random.next() % 2 == 0 { (-128, 127) } else { (random.int8(), random.int8()) };
+    let (low, high) =
+        if random.next().is_multiple_of(2) { (-128, 127) } else { (random.int8(), random.int8()) };
     Case {
         spec,
         zeros: [random.int8(), random.int8(), random.int8()],
