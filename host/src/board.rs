@@ -1,1 +1,111 @@
-//! Being built.
+//! The only file that names probe-rs: board files, opening a board, and the link to its firmware.
+
+mod file;
+mod link;
+
+pub use file::{BoardFile, MemoryMap, ProbeKind, RunFrom, Unit, embedded, load};
+pub use link::{BoardInfo, Link};
+
+use device_bench::wire::{FaultKind, Refusal};
+use std::path::PathBuf;
+
+/// Why a board cannot be used. Messages name the board, the fact and the next step.
+#[derive(Debug, thiserror::Error)]
+pub enum BoardError {
+    /// No board file has this name.
+    #[error("no board `{name}`{}; `edgeslim boards` lists them", suggestion.as_ref().map(|s| format!("; did you mean `{s}`?")).unwrap_or_default())]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The nearest known name, if one is near.
+        suggestion: Option<String>,
+    },
+    /// A board file cannot be read.
+    #[error("board file {}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// probe-rs does not know the chip, or its memory map has no boot or RAM region.
+    #[error("{board}: chip `{chip}`: {reason}; `chip` in the board file must be a probe-rs target")]
+    Chip {
+        /// The board.
+        board: String,
+        /// Its chip.
+        chip: String,
+        /// Why.
+        reason: String,
+    },
+    /// No probe is connected.
+    #[error("{board}: no debug probe found; connect one and check its cable")]
+    NoProbe {
+        /// The board.
+        board: String,
+    },
+    /// The probe or the debug port failed.
+    #[error("{board}: {step}: {source}")]
+    Probe {
+        /// The board.
+        board: String,
+        /// What was being done.
+        step: &'static str,
+        /// probe-rs's reason; for a virtual board it says what to install.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The firmware speaks another protocol.
+    #[error(
+        "{board}: the firmware speaks protocol {found}, this edgeslim {expected}; build the firmware again"
+    )]
+    Protocol {
+        /// The board.
+        board: String,
+        /// The firmware's number.
+        found: u16,
+        /// [`device_bench::wire::PROTOCOL`].
+        expected: u16,
+    },
+    /// The firmware failed; it needs a reset.
+    #[error(
+        "{board}: the firmware stopped with {kind:?} at {location} (pc {pc:#010x}, cfsr {cfsr:#010x}); open the board again"
+    )]
+    Fault {
+        /// The board.
+        board: String,
+        /// How.
+        kind: FaultKind,
+        /// Source line of a panic, or `unknown`.
+        location: String,
+        /// Program counter.
+        pc: u32,
+        /// Configurable fault status.
+        cfsr: u32,
+    },
+    /// No answer, and the core has not failed in a way it can tell.
+    #[error(
+        "{board}: no answer after {timeout_ms} ms, the core is {status}; reset the board and open it again"
+    )]
+    Silent {
+        /// The board.
+        board: String,
+        /// How long was waited.
+        timeout_ms: u64,
+        /// The core's state.
+        status: String,
+    },
+    /// The firmware does not serve the request.
+    #[error("{board}: {reason}")]
+    Refused {
+        /// The board.
+        board: String,
+        /// Why.
+        reason: Refusal,
+    },
+    /// The answer is of another kind than the request.
+    #[error("{board}: the firmware sent an answer that does not fit the request; build the firmware again")]
+    Unexpected {
+        /// The board.
+        board: String,
+    },
+}

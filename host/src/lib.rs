@@ -5,6 +5,7 @@ pub mod board;
 pub mod config;
 pub mod dataset;
 pub mod engine;
+pub mod firmware;
 pub mod memory;
 pub mod network;
 pub mod profile;

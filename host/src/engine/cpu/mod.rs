@@ -10,7 +10,6 @@ mod norm;
 mod op;
 mod pool;
 mod simd;
-mod weights;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 

@@ -1,0 +1,21 @@
+//! Links against the memory map that the host wrote for the board.
+
+use std::{env, fs, path::PathBuf};
+
+fn main() {
+    println!("cargo::rerun-if-env-changed=EDGESLIM_MEMORY");
+    println!("cargo::rerun-if-env-changed=EDGESLIM_BOARD");
+    println!("cargo::rustc-check-cfg=cfg(armv6m)");
+    let target = env::var("TARGET").expect("cargo sets TARGET");
+    if target.starts_with("thumbv6m") {
+        println!("cargo::rustc-cfg=armv6m");
+    }
+    let memory = env::var("EDGESLIM_MEMORY")
+        .expect("EDGESLIM_MEMORY is not set; build with edgeslim's `firmware::build`");
+    println!("cargo::rerun-if-changed={memory}");
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    fs::copy(&memory, out.join("memory.x")).unwrap_or_else(|e| panic!("{memory}: {e}"));
+    println!("cargo::rustc-link-search={}", out.display());
+    println!("cargo::rustc-link-arg-bins=-Tlink.x");
+    println!("cargo::rustc-link-arg-bins=--nmagic");
+}

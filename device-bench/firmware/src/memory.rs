@@ -1,0 +1,55 @@
+//! Regions that the linker script places: model, arena, stack.
+
+use core::ptr::addr_of;
+
+const PAINT: u32 = 0xA5A5_A5A5;
+/// Kept clear of paint below the stack pointer, for the painter's own frame.
+const RED_ZONE: usize = 64;
+
+unsafe extern "C" {
+    static _model_start: u32;
+    static _model_end: u32;
+    static __sheap: u32;
+    static _stack_bottom: u32;
+    static _stack_start: u32;
+}
+
+fn address(symbol: *const u32) -> usize {
+    symbol as usize
+}
+
+/// Address and bytes of the region that the host writes a model into.
+pub fn model_region() -> (u32, u32) {
+    let (start, end) = (address(addr_of!(_model_start)), address(addr_of!(_model_end)));
+    (start as u32, (end - start) as u32)
+}
+
+/// Bytes between the statics and the stack.
+pub fn arena_bytes() -> u32 {
+    let (start, end) = (address(addr_of!(__sheap)), address(addr_of!(_stack_bottom)));
+    end.saturating_sub(start) as u32
+}
+
+fn stack() -> (usize, usize) {
+    (address(addr_of!(_stack_bottom)), address(addr_of!(_stack_start)))
+}
+
+/// Fills the unused stack with a pattern.
+#[inline(never)]
+pub fn paint_stack() {
+    let here = 0u32;
+    let end = (addr_of!(here) as usize).saturating_sub(RED_ZONE);
+    for word in (stack().0..end).step_by(4) {
+        // SAFETY: the linker reserves this range for the stack, and it lies below every live frame.
+        unsafe { (word as *mut u32).write_volatile(PAINT) };
+    }
+}
+
+/// The deepest stack since it was painted, and its size; bytes.
+pub fn stack_used() -> (u32, u32) {
+    let (bottom, top) = stack();
+    // SAFETY: the range is the stack, which is readable memory.
+    let untouched = |word: &usize| unsafe { (*word as *const u32).read_volatile() } == PAINT;
+    let free = (bottom..top).step_by(4).take_while(untouched).count() * 4;
+    ((top - bottom - free) as u32, (top - bottom) as u32)
+}

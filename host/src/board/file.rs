@@ -1,0 +1,163 @@
+//! Board files: what probe-rs cannot know of a board.
+
+use super::BoardError;
+use probe_rs::config::{MemoryRegion, Registry};
+use serde::{Deserialize, Serialize};
+use std::{ops::Range, path::Path};
+
+/// Names farther than this from what was typed are not suggested.
+const LEAST_SIMILARITY: f64 = 0.7;
+
+const EMBEDDED: [&str; 5] = [
+    include_str!("../../../device-bench/boards/virtual-m0.toml"),
+    include_str!("../../../device-bench/boards/virtual-m3.toml"),
+    include_str!("../../../device-bench/boards/virtual-m4.toml"),
+    include_str!("../../../device-bench/boards/virtual-m7.toml"),
+    include_str!("../../../device-bench/boards/virtual-m33.toml"),
+];
+
+/// One board.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BoardFile {
+    /// Its name on the command line and in tables.
+    pub name: String,
+    /// How it is reached.
+    #[serde(default)]
+    pub probe: ProbeKind,
+    /// QEMU's machine, for a virtual board.
+    pub machine: Option<String>,
+    /// probe-rs target name: memory map and flash algorithm.
+    pub chip: String,
+    /// The core's name, for reports.
+    pub core: String,
+    /// The Rust target of its firmware.
+    pub target: String,
+    /// Where the firmware runs.
+    pub run_from: RunFrom,
+    /// What the board counts.
+    #[serde(default)]
+    pub unit: Unit,
+    /// Core clock, Hz; none for a virtual board.
+    pub core_hz: Option<u32>,
+    /// Caches that the firmware turns on.
+    #[serde(default)]
+    pub caches: Vec<String>,
+}
+
+/// How a board is reached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProbeKind {
+    /// A debug probe on USB.
+    #[default]
+    Usb,
+    /// QEMU.
+    Virtual,
+}
+
+/// Where the firmware runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunFrom {
+    /// Flash.
+    Flash,
+    /// RAM: nothing is flashed.
+    Ram,
+}
+
+/// What a board counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Core clock cycles.
+    #[default]
+    Cycles,
+    /// Instructions: an emulator has no cycles.
+    Instructions,
+}
+
+/// The two regions that the firmware is linked into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryMap {
+    /// Boot region: code and model.
+    pub code: Range<u64>,
+    /// Data, arena and stack.
+    pub ram: Range<u64>,
+}
+
+/// The boards that come with edgeslim.
+pub fn embedded() -> Vec<BoardFile> {
+    EMBEDDED.iter().map(|text| toml::from_str(text).expect("embedded board files are tested")).collect()
+}
+
+/// An embedded board by its name, or a board file by its path (ends in `.toml`).
+///
+/// # Errors
+/// [`BoardError::Unknown`] with the nearest name, [`BoardError::File`] for an unreadable file.
+pub fn load(name: &str) -> Result<BoardFile, BoardError> {
+    if name.ends_with(".toml") {
+        return read(Path::new(name));
+    }
+    let mut boards = embedded();
+    if let Some(board_idx) = boards.iter().position(|b| b.name == name) {
+        return Ok(boards.swap_remove(board_idx));
+    }
+    let similarity = |b: &BoardFile| strsim::jaro_winkler(&b.name, name);
+    let nearest = boards.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+    let suggestion = nearest.filter(|b| similarity(b) > LEAST_SIMILARITY).map(|b| b.name.clone());
+    Err(BoardError::Unknown { name: name.to_owned(), suggestion })
+}
+
+fn read(path: &Path) -> Result<BoardFile, BoardError> {
+    let error = |reason: String| BoardError::File { path: path.to_owned(), reason };
+    let text = std::fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
+    toml::from_str(&text).map_err(|e| error(e.to_string()))
+}
+
+impl BoardFile {
+    /// The boot region and the largest other RAM of the chip, from probe-rs.
+    ///
+    /// # Errors
+    /// [`BoardError::Chip`] if probe-rs does not know the chip or it lacks one of the regions.
+    pub fn memory(&self) -> Result<MemoryMap, BoardError> {
+        virtual_board::register();
+        let error =
+            |reason: String| BoardError::Chip { board: self.name.clone(), chip: self.chip.clone(), reason };
+        let target = Registry::from_builtin_families()
+            .get_target_by_name(&self.chip)
+            .map_err(|e| error(e.to_string()))?;
+        let code = target.memory_map.iter().find(|r| boots(r)).map(MemoryRegion::address_range);
+        let code = code.ok_or_else(|| error("it has no boot memory".to_owned()))?;
+        let rams = target.memory_map.iter().filter(|r| r.is_ram()).map(MemoryRegion::address_range);
+        let ram = rams.filter(|r| *r != code).max_by_key(|r| r.end - r.start);
+        Ok(MemoryMap { code, ram: ram.ok_or_else(|| error("it has no RAM".to_owned()))? })
+    }
+}
+
+fn boots(region: &MemoryRegion) -> bool {
+    match region {
+        MemoryRegion::Ram(r) => r.access.is_some_and(|a| a.boot),
+        MemoryRegion::Nvm(r) => r.access.is_some_and(|a| a.boot),
+        MemoryRegion::Generic(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_embedded_board_has_a_chip_that_probe_rs_knows() {
+        for board in embedded() {
+            let map = board.memory().unwrap();
+            assert!(map.ram.end > map.ram.start && map.code.end > map.code.start, "{}", board.name);
+        }
+    }
+
+    #[test]
+    fn a_mistyped_name_is_answered_with_the_nearest() {
+        let error = load("virtul-m4").unwrap_err().to_string();
+        assert!(error.contains("did you mean `virtual-m4`"), "{error}");
+    }
+}
