@@ -15,7 +15,7 @@ macro_rules! instruction {
         // SAFETY: one arithmetic instruction on registers; `build.rs` sets `dsp` only where it exists.
         unsafe {
             asm!(
-                ".arch_extension dsp", $text,
+                $text,
                 out = lateout(reg) out, $($operand = in(reg) $value),+,
                 options(pure, nomem, nostack, preserves_flags)
             )

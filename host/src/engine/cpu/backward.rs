@@ -2,11 +2,12 @@
 //! per channel: `dz = ka · g + kb · z + kc`, with `g` the gradient that the ReLU lets through.
 
 use super::core::{
-    CHUNKS, Core, Disjoint, Geometry, NodeState, View, chunk, clear_sums, floats, view, zeros,
+    CHUNKS, Core, Disjoint, Geometry, NodeState, View, chunk, clear_sums, floats, norm_sums, view, zeros,
 };
-use super::gemm::{Into, Pixels, gemm_nn, gemm_tn, pack};
+use super::gemm::{Into, Pixels, gemm_nn, gemm_tn};
 use super::norm::{expand, period};
 use super::simd::Isa;
+use super::weights::{fold, pack_backward};
 use crate::network::{Activation, Conv, ConvKind, NodeId, NodeOp};
 
 /// What the consumer at hand does to its source's gradient.
@@ -388,59 +389,5 @@ impl Geometry {
             && fits(self.w, self.w_out, self.left)
             && self.h_padded - self.h - self.top < self.kernel
             && self.w_padded - self.w - self.left < self.kernel
-    }
-}
-
-/// Adds the two sums of the batch norm of `source` for its gradient `grad` from `start`.
-fn norm_sums(
-    isa: Isa,
-    source: &View,
-    start: usize,
-    grad: &[f32],
-    mean: &[f32],
-    sums: &Disjoint,
-    chunk_idx: usize,
-) {
-    let Some(affine) = &source.affine else { return };
-    let p = mean.len();
-    // SAFETY: every chunk has its own sums, and this range ends with this call.
-    let sums = unsafe { sums.range(chunk_idx * 2 * p, 2 * p) };
-    affine.backward_sums(isa, grad, &source.z[start..start + grad.len()], mean, sums);
-}
-
-fn pack_backward(g: &Geometry, flipped: bool, weight: &[f32], packed: &mut Vec<f32>) {
-    let (taps, c_in, c_out, c_in_max) = (g.taps(), g.c_in, g.c_out, g.c_in_max);
-    let at = |o: usize, i: usize, tap: usize| weight[(o * c_in_max + i) * taps + tap];
-    match (g.kind, flipped) {
-        (ConvKind::Depthwise, true) => g.depthwise().pack(weight, |t| taps - 1 - t, packed),
-        (ConvKind::Depthwise, false) => g.depthwise().pack(weight, |t| t, packed),
-        (ConvKind::Dense, true) => {
-            pack(c_in, taps * c_out, |row, i| at(row % c_out, i, taps - 1 - row / c_out), packed)
-        }
-        (ConvKind::Dense, false) => pack(taps * c_in, c_out, |o, q| at(o, q % c_in, q / c_in), packed),
-    }
-}
-
-/// Adds the chunks' weight gradients, in order, to the active prefix of the whole gradient.
-fn fold(g: &Geometry, parts: &[f32], n_weights: usize, grad: &mut [f32]) {
-    let (taps, c_in, c_out) = (g.taps(), g.c_in, g.c_out);
-    let c_padded = c_out.next_multiple_of(super::simd::LANES);
-    for part in parts.chunks_exact(n_weights) {
-        if g.kind == ConvKind::Depthwise {
-            for o in 0..c_out {
-                (0..taps).for_each(|t| grad[o * taps + t] += part[t * c_padded + o]);
-            }
-            continue;
-        }
-        for o in 0..c_out {
-            for i in 0..c_in {
-                let to = &mut grad[(o * g.c_in_max + i) * taps..][..taps];
-                if g.is_pointwise() {
-                    to[0] += part[o * c_in + i];
-                } else {
-                    to.iter_mut().enumerate().for_each(|(t, to)| *to += part[(t * c_in + i) * c_out + o]);
-                }
-            }
-        }
     }
 }

@@ -314,3 +314,20 @@ impl<'a> Disjoint<'a> {
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
     }
 }
+
+/// Adds the two sums of the batch norm of `source` for its gradient `grad` from `start`.
+pub fn norm_sums(
+    isa: Isa,
+    source: &View,
+    start: usize,
+    grad: &[f32],
+    mean: &[f32],
+    sums: &Disjoint,
+    chunk_idx: usize,
+) {
+    let Some(affine) = &source.affine else { return };
+    let p = mean.len();
+    // SAFETY: every chunk has its own sums, and this range ends with this call.
+    let sums = unsafe { sums.range(chunk_idx * 2 * p, 2 * p) };
+    affine.backward_sums(isa, grad, &source.z[start..start + grad.len()], mean, sums);
+}

@@ -3,8 +3,9 @@
 
 use super::core::{CHUNKS, Core, Disjoint, Geometry, chunk, floats, view, zeros};
 use super::depthwise::Depthwise;
-use super::gemm::{Into, gemm_nn, pack};
+use super::gemm::{Into, gemm_nn};
 use super::norm::{expand, period, shifted_sums};
+use super::weights::pack_forward;
 use crate::engine::{BN_EPSILON, Mode, NodeStatistics};
 use crate::network::{Activation, Channels, Conv, ConvKind, NodeId, NodeOp};
 
@@ -222,17 +223,6 @@ impl Geometry {
     /// Offsets of the taps in an image with rows of `row` and pixels of `pixel` floats.
     pub fn tap_offsets(&self, row: usize, pixel: usize) -> Vec<usize> {
         (0..self.taps()).map(|t| t / self.kernel * row + t % self.kernel * pixel).collect()
-    }
-}
-
-fn pack_forward(g: &Geometry, weight: &[f32], packed: &mut Vec<f32>) {
-    let (taps, c_in, c_in_max) = (g.taps(), g.c_in, g.c_in_max);
-    match g.kind {
-        ConvKind::Depthwise => g.depthwise().pack(weight, |t| t, packed),
-        ConvKind::Dense => {
-            let get = |row: usize, o: usize| weight[(o * c_in_max + row % c_in) * taps + row / c_in];
-            pack(g.c_out, taps * c_in, get, packed);
-        }
     }
 }
 

@@ -10,6 +10,7 @@ mod norm;
 mod op;
 mod pool;
 mod simd;
+mod weights;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 

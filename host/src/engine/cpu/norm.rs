@@ -174,11 +174,22 @@ macro_rules! per_channel {
         while $v < $period {
             $pre
             let (mut a, mut b) = ([$S::zero(); 4], [$S::zero(); 4]);
-            for block in 0..whole {
+            let mut block = 0usize;
+            while block + 4 <= whole {
+                for u in 0..4 {
+                    let ($i, $n) = ((block + u) * $period + $v, $S::N);
+                    let (g, x): ($S, $S) = $term;
+                    a[u] = a[u].add(g);
+                    b[u] = g.fma(x, b[u]);
+                }
+                block += 4;
+            }
+            while block < whole {
                 let ($i, $n) = (block * $period + $v, $S::N);
                 let (g, x): ($S, $S) = $term;
-                a[block % 4] = a[block % 4].add(g);
-                b[block % 4] = g.fma(x, b[block % 4]);
+                a[0] = a[0].add(g);
+                b[0] = g.fma(x, b[0]);
+                block += 1;
             }
             let $i = whole * $period + $v;
             if $i < $len {

@@ -261,3 +261,42 @@ fn a_stale_backward_is_refused() -> Result<()> {
     assert!(fresh.sum_all()?.backward().is_err());
     Ok(())
 }
+
+/// `cargo test -p edgeslim --lib a_training_step_takes -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn a_training_step_takes() -> Result<()> {
+    let mut b = Builder::new(28, 28, 1);
+    let mut unit = b.unit(32);
+    let mut x = b.conv(0, unit, Dense, (3, 1, SAME), Relu);
+    for (c, stride) in [(64, 1), (64, 2), (96, 1), (128, 2), (128, 1)] {
+        x = b.conv(x, unit, Depthwise, (3, stride, SAME), Relu);
+        unit = b.unit(c);
+        x = b.conv(x, unit, Dense, (1, 1, [0; 4]), Relu);
+    }
+    let graph = b.head(x);
+    let engine = CpuEngine::new(graph.clone(), params(&graph, DType::F32), 2)?;
+    let xs = images(&graph, 64, 1);
+    let share = |part: f64| {
+        let count = |u: &Unit| ((u.max() as f64 * part / 8.0).ceil() as usize * 8).min(u.max());
+        Channels(graph.units.iter().map(count).collect())
+    };
+    let sandwich = [share(1.0), share(0.25), share(0.5), share(0.75)];
+    for (name, subnets) in [("widest", &sandwich[..1]), ("sandwich", &sandwich[..])] {
+        let mut times_ms = Vec::new();
+        for _ in 0..40 {
+            let start = std::time::Instant::now();
+            for channels in subnets {
+                engine.logits(&xs, channels, Mode::Train)?.sum_all()?.backward()?;
+            }
+            engine.take_grads(&mut GradStore::default())?;
+            times_ms.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        times_ms.sort_by(f64::total_cmp);
+        println!(
+            "mb28, batch 64, 2 threads, {name}: median {:.1} ms, min {:.1} ms",
+            times_ms[20], times_ms[0]
+        );
+    }
+    Ok(())
+}

@@ -1,1 +1,165 @@
-//! Being built.
+//! Architectures by name.
+
+mod mobilenet_v1;
+mod resnet8;
+
+use super::check::GraphError;
+use super::graph::{Activation, Conv, ConvKind, Graph, Node, NodeId, NodeOp, Shape, Unit, UnitId};
+use device_bench::Padding;
+
+/// The names of [`network`].
+pub const NAMES: [&str; 3] = ["mobilenet-v1", "mobilenet-v1-tiny", "resnet-8"];
+
+/// Which channel counts a zoo network offers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ZooOptions {
+    /// Widest bin as a multiple of the full count, at least 1.
+    pub max_width: f64,
+    /// Smallest bin as a multiple of the full count, above 0 and at most 1.
+    pub min_width: f64,
+    /// Bins are multiples of it (the full count is always a bin).
+    pub bin_multiple: usize,
+}
+
+impl Default for ZooOptions {
+    /// Multiples of 8 from ×0.25 to ×1.0.
+    fn default() -> Self {
+        ZooOptions { max_width: 1.0, min_width: 0.25, bin_multiple: 8 }
+    }
+}
+
+/// Why there is no such network.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ZooError {
+    /// A name that the zoo does not have.
+    #[error("no network is called `{name}`{}; there are: {}", near(name), NAMES.join(", "))]
+    Unknown {
+        /// The name asked for.
+        name: String,
+    },
+    /// Options outside their range.
+    #[error("widths from {} to {} in multiples of {}: 0 < min_width <= 1 <= max_width <= 4 and a multiple of at least 1", .0.min_width, .0.max_width, .0.bin_multiple)]
+    Options(ZooOptions),
+    /// An image that the architecture cannot take.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+}
+
+/// The network `name` for images of shape `input`.
+///
+/// # Errors
+/// [`ZooError`] for an unknown name, options out of range or an image that is too small.
+pub fn network(name: &str, input: Shape, classes: usize, options: ZooOptions) -> Result<Graph, ZooError> {
+    let ZooOptions { max_width, min_width, bin_multiple } = options;
+    let widths = min_width > 0.0 && min_width <= 1.0 && (1.0..=4.0).contains(&max_width);
+    if !widths || bin_multiple == 0 {
+        return Err(ZooError::Options(options));
+    }
+    let mut builder = Builder::new(options);
+    match name {
+        "mobilenet-v1" => mobilenet_v1::build(&mut builder, &mobilenet_v1::SMALL),
+        "mobilenet-v1-tiny" => mobilenet_v1::build(&mut builder, &mobilenet_v1::TINY),
+        "resnet-8" => resnet8::build(&mut builder),
+        _ => return Err(ZooError::Unknown { name: name.into() }),
+    }
+    let graph = Graph { name: name.into(), input, classes, nodes: builder.nodes, units: builder.units };
+    graph.check()?;
+    Ok(graph)
+}
+
+fn near(name: &str) -> String {
+    let closest = NAMES
+        .into_iter()
+        .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
+    match closest {
+        Some(known) if strsim::jaro_winkler(known, name) > 0.7 => format!(" (did you mean `{known}`?)"),
+        _ => String::new(),
+    }
+}
+
+/// Nodes and units in the making; node 0 is the image.
+struct Builder {
+    options: ZooOptions,
+    nodes: Vec<Node>,
+    units: Vec<Unit>,
+}
+
+impl Builder {
+    fn new(options: ZooOptions) -> Self {
+        let image = Node { name: "image".into(), op: NodeOp::Input };
+        Builder { options, nodes: vec![image], units: Vec::new() }
+    }
+
+    fn unit(&mut self, name: impl Into<String>, full: usize) -> UnitId {
+        self.units.push(Unit { name: name.into(), full, bins: bins(full, self.options) });
+        self.units.len() - 1
+    }
+
+    fn node(&mut self, name: impl Into<String>, op: NodeOp) -> NodeId {
+        self.nodes.push(Node { name: name.into(), op });
+        self.nodes.len() - 1
+    }
+
+    /// A convolution that keeps the plane (halves it at stride 2).
+    fn conv(&mut self, name: impl Into<String>, input: NodeId, unit: UnitId, form: Form) -> NodeId {
+        let Form { kind, kernel, stride, activation } = form;
+        let padding = Padding::all((kernel / 2) as u8);
+        self.node(name, NodeOp::Conv(Conv { input, kind, kernel, stride, padding, unit, activation }))
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Form {
+    kind: ConvKind,
+    kernel: usize,
+    stride: usize,
+    activation: Activation,
+}
+
+const fn dense(kernel: usize, stride: usize, activation: Activation) -> Form {
+    Form { kind: ConvKind::Dense, kernel, stride, activation }
+}
+
+const fn depthwise(kernel: usize, stride: usize) -> Form {
+    Form { kind: ConvKind::Depthwise, kernel, stride, activation: Activation::Relu }
+}
+
+/// Multiples between the two widths, and the full count.
+fn bins(full: usize, options: ZooOptions) -> Vec<usize> {
+    let step = options.bin_multiple;
+    // A hair of slack, so that 0.35 * 100 does not round up to 36.
+    let low = ((full as f64 * options.min_width - 1e-9).ceil() as usize).next_multiple_of(step).min(full);
+    let high = ((full as f64 * options.max_width + 1e-9) as usize).max(full);
+    let mut bins: Vec<usize> = (low..=high).filter(|n| n.is_multiple_of(step) || *n == full).collect();
+    bins.dedup();
+    bins
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_network_takes_both_images_and_passes_the_check() {
+        for name in NAMES {
+            for (side, c) in [(28, 1), (32, 3)] {
+                network(name, Shape { h: side, w: side, c }, 10, ZooOptions::default()).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_near_name_is_suggested() {
+        let error =
+            network("mobilnet-v1", Shape { h: 28, w: 28, c: 1 }, 10, ZooOptions::default()).unwrap_err();
+        assert!(error.to_string().contains("did you mean `mobilenet-v1`"), "{error}");
+    }
+
+    #[test]
+    fn bins_reach_the_widths_asked_for() {
+        assert_eq!(bins(32, ZooOptions::default()), [8, 16, 24, 32]);
+        assert_eq!(bins(16, ZooOptions { max_width: 1.5, ..ZooOptions::default() }), [8, 16, 24]);
+        assert_eq!(bins(10, ZooOptions::default()), [8, 10]);
+        assert_eq!(bins(4, ZooOptions::default()), [4]);
+    }
+}

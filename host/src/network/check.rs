@@ -1,0 +1,250 @@
+//! The rules that a [`Graph`] keeps; everything downstream relies on them.
+
+use super::graph::{Conv, ConvKind, Graph, NodeId, NodeOp, UnitId};
+use std::collections::HashSet;
+
+/// The first rule that a graph breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GraphError {
+    /// Order or kind of the nodes.
+    #[error("network `{network}`: node 0 is the only input and the last node is the only head")]
+    Ends {
+        /// Name of the network.
+        network: String,
+    },
+    /// Two nodes or two units with one name.
+    #[error("the name `{name}` is used twice")]
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// A node reads one that does not stand before it.
+    #[error("node `{node}` reads node {input}, which does not stand before it")]
+    Order {
+        /// The reader.
+        node: String,
+        /// Index that it reads.
+        input: NodeId,
+    },
+    /// A node names a unit that does not exist.
+    #[error("node `{node}` names unit {unit}, but there are {n_units}")]
+    NoUnit {
+        /// The node.
+        node: String,
+        /// Its unit.
+        unit: UnitId,
+        /// How many there are.
+        n_units: usize,
+    },
+    /// A depthwise convolution or a sum whose channels are not tied to its inputs'.
+    #[error("node `{node}`: {rule}")]
+    Untied {
+        /// The node.
+        node: String,
+        /// What must hold.
+        rule: &'static str,
+    },
+    /// Kernel, stride, padding or plane that no layer can have.
+    #[error("node `{node}`: kernel {kernel} stride {stride} does not fit a plane of {h}x{w}")]
+    Plane {
+        /// The node.
+        node: String,
+        /// Side of the kernel.
+        kernel: usize,
+        /// Stride.
+        stride: usize,
+        /// Input height.
+        h: usize,
+        /// Input width.
+        w: usize,
+    },
+    /// Bins that are empty, unordered, zero, or do not hold the full count.
+    #[error("unit `{unit}`: {rule}")]
+    Bins {
+        /// The unit.
+        unit: String,
+        /// What must hold.
+        rule: &'static str,
+    },
+    /// An image without pixels, or a network without classes.
+    #[error("image and classes are between 1 and 65535, planes of images at most 255 pixels a side")]
+    Input,
+}
+
+impl Graph {
+    /// Checks order, names, tied units, bins and shapes.
+    ///
+    /// # Errors
+    /// [`GraphError`] with the first rule that the graph breaks.
+    pub fn check(&self) -> Result<(), GraphError> {
+        let small = |n: usize, limit: usize| n > 0 && n <= limit;
+        let Graph { input, classes, .. } = self;
+        if !small(input.h, 255) || !small(input.w, 255) || !small(input.c, 65535) || !small(*classes, 65535) {
+            return Err(GraphError::Input);
+        }
+        self.check_ends()?;
+        unique(self.nodes.iter().map(|n| &n.name))?;
+        unique(self.units.iter().map(|u| &u.name))?;
+        self.check_bins()?;
+        self.check_nodes()
+    }
+
+    /// The unit of every node's output; `None` for the image and the logits.
+    pub fn node_units(&self) -> Vec<Option<UnitId>> {
+        let mut units: Vec<Option<UnitId>> = Vec::with_capacity(self.nodes.len());
+        for node in &self.nodes {
+            units.push(match &node.op {
+                NodeOp::Input | NodeOp::Head { .. } => None,
+                NodeOp::Conv(conv) => Some(conv.unit),
+                NodeOp::Add { a, .. } => units[*a],
+            });
+        }
+        units
+    }
+
+    fn check_ends(&self) -> Result<(), GraphError> {
+        let last = self.nodes.len().saturating_sub(1);
+        let placed = self.nodes.iter().enumerate().all(|(i, node)| {
+            matches!(node.op, NodeOp::Input) == (i == 0)
+                && matches!(node.op, NodeOp::Head { .. }) == (i == last)
+        });
+        if placed && last > 0 { Ok(()) } else { Err(GraphError::Ends { network: self.name.clone() }) }
+    }
+
+    fn check_bins(&self) -> Result<(), GraphError> {
+        for unit in &self.units {
+            let err = |rule| Err(GraphError::Bins { unit: unit.name.clone(), rule });
+            if unit.bins.is_empty() || unit.bins[0] == 0 || unit.max() > 65535 {
+                return err("there is at least one bin, and each is between 1 and 65535 channels");
+            }
+            if !unit.bins.is_sorted_by(|a, b| a < b) {
+                return err("bins are ascending");
+            }
+            if !unit.bins.contains(&unit.full) {
+                return err("the full count (x1.0) is one of the bins");
+            }
+        }
+        Ok(())
+    }
+
+    fn check_nodes(&self) -> Result<(), GraphError> {
+        let mut units: Vec<Option<UnitId>> = Vec::new();
+        let mut planes: Vec<(usize, usize)> = Vec::new();
+        for (id, node) in self.nodes.iter().enumerate() {
+            let name = || node.name.clone();
+            if let Some(&input) = node.op.inputs().iter().find(|&&i| i >= id) {
+                return Err(GraphError::Order { node: name(), input });
+            }
+            let untied = |rule| Err(GraphError::Untied { node: name(), rule });
+            let (unit, plane) = match &node.op {
+                NodeOp::Input => (None, (self.input.h, self.input.w)),
+                NodeOp::Conv(conv) => {
+                    if conv.unit >= self.units.len() {
+                        return Err(GraphError::NoUnit {
+                            node: name(),
+                            unit: conv.unit,
+                            n_units: self.units.len(),
+                        });
+                    }
+                    if conv.kind == ConvKind::Depthwise && units[conv.input] != Some(conv.unit) {
+                        return untied("a depthwise convolution has the unit of its input");
+                    }
+                    let (h, w) = planes[conv.input];
+                    let Conv { kernel, stride, .. } = *conv;
+                    let out = out_plane(conv, (h, w));
+                    (Some(conv.unit), out.ok_or(GraphError::Plane { node: name(), kernel, stride, h, w })?)
+                }
+                NodeOp::Add { a, b, .. } => {
+                    if units[*a].is_none() || units[*a] != units[*b] || planes[*a] != planes[*b] {
+                        return untied("the terms of a sum have one unit and one plane");
+                    }
+                    (units[*a], planes[*a])
+                }
+                NodeOp::Head { .. } => (None, (1, 1)),
+            };
+            units.push(unit);
+            planes.push(plane);
+        }
+        Ok(())
+    }
+}
+
+impl NodeOp {
+    /// The nodes that it reads.
+    pub fn inputs(&self) -> Vec<NodeId> {
+        match self {
+            NodeOp::Input => vec![],
+            NodeOp::Conv(conv) => vec![conv.input],
+            NodeOp::Add { a, b, .. } => vec![*a, *b],
+            NodeOp::Head { input } => vec![*input],
+        }
+    }
+}
+
+fn out_plane(conv: &Conv, (h, w): (usize, usize)) -> Option<(usize, usize)> {
+    let p = conv.padding;
+    let fits = |pad: u8| usize::from(pad) < conv.kernel;
+    let valid = conv.kernel <= 255
+        && (1..=255).contains(&conv.stride)
+        && [p.top, p.bottom, p.left, p.right].into_iter().all(fits);
+    let out = |n: usize, before: u8, after: u8| {
+        let padded = n + usize::from(before) + usize::from(after);
+        Some(padded.checked_sub(conv.kernel)? / conv.stride + 1)
+    };
+    if !valid {
+        return None;
+    }
+    Some((out(h, p.top, p.bottom)?, out(w, p.left, p.right)?))
+}
+
+fn unique<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), GraphError> {
+    let mut seen = HashSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(GraphError::DuplicateName { name: name.clone() });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{Shape, zoo};
+
+    fn resnet() -> Graph {
+        zoo::network("resnet-8", Shape { h: 32, w: 32, c: 3 }, 10, zoo::ZooOptions::default()).unwrap()
+    }
+
+    #[test]
+    fn bins_that_miss_the_full_count_are_refused() {
+        let mut graph = resnet();
+        graph.units[0].full = 9;
+        assert!(matches!(graph.check(), Err(GraphError::Bins { .. })));
+    }
+
+    #[test]
+    fn a_sum_of_different_units_is_refused() {
+        let mut graph = resnet();
+        let add = graph.nodes.iter_mut().find(|n| matches!(n.op, NodeOp::Add { .. })).unwrap();
+        let NodeOp::Add { b, .. } = &mut add.op else { unreachable!() };
+        *b = 2;
+        assert!(matches!(graph.check(), Err(GraphError::Untied { .. })));
+    }
+
+    #[test]
+    fn a_node_cannot_read_a_later_one() {
+        let mut graph = resnet();
+        let NodeOp::Conv(conv) = &mut graph.nodes[1].op else { unreachable!() };
+        conv.input = 5;
+        assert!(matches!(graph.check(), Err(GraphError::Order { input: 5, .. })));
+    }
+
+    #[test]
+    fn a_kernel_larger_than_its_plane_is_refused() {
+        let mut graph = resnet();
+        let NodeOp::Conv(conv) = &mut graph.nodes[1].op else { unreachable!() };
+        conv.kernel = 99;
+        assert!(matches!(graph.check(), Err(GraphError::Plane { .. })));
+    }
+}
