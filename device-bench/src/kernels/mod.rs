@@ -1,6 +1,6 @@
 //! int8 operators in TFLite semantics, one a file, on planes in NHWC with one image.
 //!
-//! An operator is written once, over the inner loops in [`micro`]; a [`KernelSet`] chooses those. Sums wrap
+//! An operator is written once, over the inner loops in `micro`; a [`KernelSet`] chooses those. Sums wrap
 //! at 32 bits in every set, so that all sets agree on every byte, whatever the data.
 
 mod add;
