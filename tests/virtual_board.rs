@@ -1,5 +1,12 @@
 //! The link, end to end, on emulated boards: everything above the debug port is what a real board uses.
 
+#[path = "../device-bench/tests/case/mod.rs"]
+#[allow(dead_code, reason = "shared with the tests of device-bench, which use more of it")]
+mod case;
+
+use case::{Random, bytes, random_case};
+use device_bench::Op;
+use device_bench::kernels::KernelSet;
 use device_bench::wire::{FaultKind, Request};
 use edgeslim::board::{BoardError, BoardFile, Link, load};
 use edgeslim::firmware;
@@ -23,8 +30,28 @@ fn the_m0_loads_runs_and_answers() {
 }
 
 #[test]
+fn the_m3_loads_runs_and_answers() {
+    loads_runs_and_answers("virtual-m3");
+}
+
+#[test]
+fn the_m4_loads_runs_and_answers() {
+    loads_runs_and_answers("virtual-m4");
+}
+
+#[test]
+fn the_m7_loads_runs_and_answers() {
+    loads_runs_and_answers("virtual-m7");
+}
+
+#[test]
+fn the_m33_loads_runs_and_answers() {
+    loads_runs_and_answers("virtual-m33");
+}
+
+#[test]
 fn a_panic_and_a_hard_fault_arrive_as_typed_faults() {
-    for name in ["virtual-m0"] {
+    for name in ["virtual-m0", "virtual-m4"] {
         for wanted in [FaultKind::Panic, FaultKind::HardFault] {
             let mut link = open(&load(name).unwrap());
             let error = link.request(&Request::Crash { kind: wanted }, |_| ()).unwrap_err();
@@ -36,4 +63,29 @@ fn a_panic_and_a_hard_fault_arrive_as_typed_faults() {
             }
         }
     }
+}
+
+/// Random layers of every operator with one input, as models of their own.
+fn layers_agree_with_the_host(name: &str, n_layers: u64) {
+    let mut link = open(&load(name).unwrap());
+    let mut random = Random(7);
+    for i in 0..n_layers {
+        for op in Op::ALL.into_iter().filter(|&op| op != Op::Add) {
+            let case = random_case(&mut random, op);
+            let blob = case.blob();
+            link.load_model(bytes(&blob)).unwrap();
+            let board = link.run_model(&case.inputs[0]).unwrap();
+            assert_eq!(board, case.run(&blob, KernelSet::Portable), "{name}, layer {i}: {}", case.spec);
+        }
+    }
+}
+
+#[test]
+fn random_layers_are_byte_exact_on_the_dsp_build_of_the_m4() {
+    layers_agree_with_the_host("virtual-m4", 60);
+}
+
+#[test]
+fn random_layers_are_byte_exact_on_the_portable_build_of_the_m3() {
+    layers_agree_with_the_host("virtual-m3", 60);
 }

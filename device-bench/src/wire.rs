@@ -4,6 +4,7 @@
 //! number from firmware of any age with [`hello_protocol`] and refuse it by name.
 
 use crate::layer::{LayerSpec, ShapeError};
+use crate::model::ModelError;
 use serde::{Deserialize, Serialize};
 
 /// Version of the messages; raised by every change of a type below.
@@ -163,6 +164,9 @@ pub enum Refusal {
         /// Bytes there.
         available: u32,
     },
+    /// The blob in the model region is no model for this firmware.
+    #[error("the model cannot be loaded: {0}")]
+    Model(ModelError),
     /// There is no model, or no run of it, for the request.
     #[error("no model is loaded")]
     NoModel,

@@ -21,7 +21,7 @@ impl Link {
     }
 
     /// Waits for one request and answers it.
-    pub fn serve(&mut self, answer: impl FnOnce(Request<'_>) -> Response<'static>) {
+    pub fn serve<'a>(&mut self, answer: impl FnOnce(Request<'_>) -> Response<'a>) {
         self.receive();
         let response = match postcard::from_bytes_cobs(&mut self.frame[..self.len]) {
             _ if self.too_long => Response::Refused(Refusal::TooLong),

@@ -5,32 +5,41 @@
 mod fault;
 mod link;
 mod memory;
+mod runner;
 
 use cortex_m::peripheral::CPUID;
 use cortex_m_rt::entry;
 use device_bench::wire::{Counter, FaultKind, Hello, PROTOCOL, Refusal, Request, Response};
 use link::Link;
+use runner::Runner;
 
 #[entry]
 fn main() -> ! {
     memory::paint_stack();
     let mut link = Link::new();
+    let mut runner = Runner::new();
     loop {
-        link.serve(answer);
+        let runner = &mut runner;
+        link.serve(move |request| answer(request, runner));
     }
 }
 
-fn answer(request: Request<'_>) -> Response<'static> {
-    match request {
-        Request::Hello => Response::Hello(hello()),
+fn answer<'a>(request: Request<'_>, runner: &'a mut Runner) -> Response<'a> {
+    let served = match request {
+        Request::LoadModel { len } => runner.load(len),
+        Request::Input { offset, bytes } => runner.input(offset, bytes),
+        Request::RunModel => runner.run(),
+        Request::Logits { offset } => runner.logits(offset),
+        Request::Hello => Ok(Response::Hello(hello())),
         Request::StackUsed => {
             let (used, size) = memory::stack_used();
-            Response::StackUsed { used, size }
+            Ok(Response::StackUsed { used, size })
         }
         Request::Crash { kind: FaultKind::Panic } => panic!("asked for by the host"),
         Request::Crash { kind: FaultKind::HardFault } => cortex_m::asm::udf(),
-        _ => Response::Refused(Refusal::Unsupported),
-    }
+        _ => Err(Refusal::Unsupported),
+    };
+    served.unwrap_or_else(Response::Refused)
 }
 
 fn hello() -> Hello<'static> {

@@ -24,6 +24,20 @@ pub fn model_region() -> (u32, u32) {
     (start as u32, (end - start) as u32)
 }
 
+/// The first `len` bytes of the model region; `None` if it is shorter.
+pub fn model_bytes(len: u32) -> Option<&'static [u8]> {
+    let (start, available) = model_region();
+    // SAFETY: the region is readable memory that no static lies in; the host writes it between requests only.
+    (len <= available).then(|| unsafe { core::slice::from_raw_parts(start as *const u8, len as usize) })
+}
+
+/// The arena: all memory between the statics and the stack. Call it once.
+pub fn take_arena() -> &'static mut [u8] {
+    let start = address(addr_of!(__sheap)) as *mut u8;
+    // SAFETY: the linker leaves this range to us, and the one caller is the start of `main`.
+    unsafe { core::slice::from_raw_parts_mut(start, arena_bytes() as usize) }
+}
+
 /// Bytes between the statics and the stack.
 pub fn arena_bytes() -> u32 {
     let (start, end) = (address(addr_of!(__sheap)), address(addr_of!(_stack_bottom)));

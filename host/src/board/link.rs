@@ -97,6 +97,50 @@ impl Link {
         }
     }
 
+    /// Writes a model blob into the board's model region and has the firmware check it.
+    ///
+    /// # Errors
+    /// As [`Link::request`]; [`BoardError::Refused`] if the region or the arena is too small.
+    pub fn load_model(&mut self, blob: &[u8]) -> Result<(), BoardError> {
+        let available = self.info.model_bytes;
+        let needed = u32::try_from(blob.len()).unwrap_or(u32::MAX);
+        if needed > available {
+            let reason = wire::Refusal::Memory { needed, available };
+            return Err(BoardError::Refused { board: self.board.clone(), reason });
+        }
+        let error = failed(&self.board, "writing the model");
+        let mut core = self.session.core(0).map_err(|e| error(e.into()))?;
+        core.write_8(u64::from(self.info.model_address), blob).map_err(|e| error(e.into()))?;
+        drop(core);
+        self.request(&Request::LoadModel { len: needed }, |_| ())
+    }
+
+    /// Runs the loaded model on one input and returns its output.
+    ///
+    /// # Errors
+    /// As [`Link::request`].
+    pub fn run_model(&mut self, input: &[i8]) -> Result<Vec<i8>, BoardError> {
+        for (i, chunk) in input.chunks(wire::INPUT_CHUNK).enumerate() {
+            let bytes: Vec<u8> = chunk.iter().map(|&x| x as u8).collect();
+            let offset = (i * wire::INPUT_CHUNK) as u32;
+            self.request(&Request::Input { offset, bytes: &bytes }, |_| ())?;
+        }
+        self.request(&Request::RunModel, |_| ())?;
+        let mut output = Vec::new();
+        loop {
+            let offset = output.len() as u32;
+            let page = self.request(&Request::Logits { offset }, |response| match response {
+                Response::Logits(bytes) => Some(bytes.iter().map(|&x| x as i8).collect::<Vec<_>>()),
+                _ => None,
+            })?;
+            let Some(page) = page else { return Err(BoardError::Unexpected { board: self.board.clone() }) };
+            if page.is_empty() {
+                return Ok(output);
+            }
+            output.extend(page);
+        }
+    }
+
     /// Sends one request and hands its answer to `read`.
     ///
     /// # Errors
@@ -194,7 +238,7 @@ fn check_protocol(board: &str, frame: &[u8]) -> Result<(), BoardError> {
 fn failed(
     board: &str,
     step: &'static str,
-) -> impl Fn(Box<dyn std::error::Error + Send + Sync>) -> BoardError {
+) -> impl Fn(Box<dyn std::error::Error + Send + Sync>) -> BoardError + use<> {
     let board = board.to_owned();
     move |source| BoardError::Probe { board: board.clone(), step, source }
 }

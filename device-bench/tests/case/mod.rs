@@ -1,0 +1,165 @@
+//! Random layers, each a model of its own; shared with the tests that run them on a board.
+
+use device_bench::infer::{self, Phase};
+use device_bench::kernels::{KernelSet, n_bias, n_requant, scratch_bytes};
+use device_bench::model::{LayerDesc, Model, ModelDesc, Tensor, TensorRef, encode, encoded_len};
+use device_bench::quant::{Clamp, Requant};
+use device_bench::{LayerSpec, Op, Padding};
+
+/// SplitMix64.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    }
+
+    pub fn within(&mut self, low: i64, high: i64) -> i64 {
+        low + (self.next() % (high - low + 1) as u64) as i64
+    }
+
+    /// Often one of the ends.
+    pub fn int8(&mut self) -> i8 {
+        match self.next() % 8 {
+            0 => i8::MIN,
+            1 => i8::MAX,
+            _ => self.next() as i8,
+        }
+    }
+
+    pub fn int8s(&mut self, len: usize) -> Vec<i8> {
+        let extreme = self.next() % 8;
+        let fixed = self.int8();
+        (0..len).map(|_| if extreme == 0 { fixed } else { self.int8() }).collect()
+    }
+}
+
+/// A layer that owns its numbers, in TFLite semantics.
+pub struct Case {
+    pub spec: LayerSpec,
+    pub zeros: [i8; 3],
+    pub clamp: Clamp,
+    pub weights: Vec<i8>,
+    pub bias: Vec<i32>,
+    pub requant: Vec<Requant>,
+    pub inputs: [Vec<i8>; 2],
+}
+
+pub fn random_spec(random: &mut Random, op: Op) -> LayerSpec {
+    loop {
+        let channels = random.within(1, 19) as u16;
+        let point = matches!(op, Op::Linear | Op::Add) || random.next().is_multiple_of(4);
+        let mut small = |low, high| random.within(low, high) as u8;
+        let (kernel_h, kernel_w) = if point { (1, 1) } else { (small(1, 5), small(1, 5)) };
+        let padding = Padding {
+            top: small(0, i64::from(kernel_h) - 1),
+            bottom: small(0, i64::from(kernel_h) - 1),
+            left: small(0, i64::from(kernel_w) - 1),
+            right: small(0, i64::from(kernel_w) - 1),
+        };
+        let spec = LayerSpec {
+            op,
+            in_h: small(1, 8).into(),
+            in_w: small(1, 8).into(),
+            c_in: channels,
+            c_out: if matches!(op, Op::Conv | Op::Linear) { small(1, 11).into() } else { channels },
+            kernel_h,
+            kernel_w,
+            stride: if matches!(op, Op::Linear | Op::Add) { 1 } else { small(1, 3) },
+            padding,
+        };
+        if spec.check().is_ok() {
+            return spec;
+        }
+    }
+}
+
+pub fn random_case(random: &mut Random, op: Op) -> Case {
+    let spec = random_spec(random, op);
+    let shift = |random: &mut Random| match (op, random.next() % 8) {
+        (Op::Add, _) => random.within(-22, 0),
+        (_, 0) => random.within(-31, 2),
+        _ => random.within(-13, -5),
+    };
+    let requant = (0..n_requant(&spec)).map(|_| Requant {
+        multiplier: random.within(1 << 30, (1 << 31) - 1) as i32,
+        shift: shift(random) as i32,
+    });
+    let requant = requant.collect();
+    let bias = (0..n_bias(&spec)).map(|_| random.within(-60_000, 60_000) as i32).collect();
+    let (low, high) =
+        if random.next().is_multiple_of(2) { (-128, 127) } else { (random.int8(), random.int8()) };
+    Case {
+        spec,
+        zeros: [random.int8(), random.int8(), random.int8()],
+        clamp: Clamp { min: low.min(high), max: low.max(high) },
+        weights: random.int8s(spec.weight_bytes()),
+        bias,
+        requant,
+        inputs: [random.int8s(spec.input_bytes()), random.int8s(spec.input_bytes())],
+    }
+}
+
+impl Case {
+    /// The layer as a model of its own; words, so that it is aligned.
+    pub fn blob(&self) -> Vec<u32> {
+        let up = |n: usize| n.next_multiple_of(4) as u32;
+        let second = up(self.spec.input_bytes());
+        let output = if self.spec.op == Op::Add { 2 * second } else { second };
+        let scratch = output + up(self.spec.output_bytes());
+        let [zero_a, zero_b, zero_out] = self.zeros;
+        let layers = [LayerDesc {
+            spec: self.spec,
+            inputs: [
+                TensorRef { offset: 0, zero_point: zero_a },
+                TensorRef { offset: second, zero_point: zero_b },
+            ],
+            output: TensorRef { offset: output, zero_point: zero_out },
+            scratch,
+            clamp: self.clamp,
+            weights: &self.weights,
+            bias: &self.bias,
+            requant: &self.requant,
+        }];
+        let tensor = |offset, len, zero_point| Tensor { offset, len, zero_point, scale_bits: 0 };
+        let model = ModelDesc {
+            arena_bytes: scratch + up(scratch_bytes(&self.spec)),
+            input: tensor(0, self.spec.input_bytes() as u32, zero_a),
+            output: tensor(output, self.spec.output_bytes() as u32, zero_out),
+            layers: &layers,
+        };
+        let mut blob = vec![0; encoded_len(&model).div_ceil(4)];
+        encode(&model, bytes_mut(&mut blob)).expect("the case is a valid model");
+        blob
+    }
+
+    pub fn run(&self, blob: &[u32], set: KernelSet) -> Vec<i8> {
+        let model = Model::parse(bytes(blob)).expect("encode checked it");
+        let mut arena = vec![0u32; model.arena_bytes().div_ceil(4)];
+        let arena = bytes_mut(&mut arena);
+        infer::input_mut(&model, arena).expect("it fits").copy_from_slice(&self.inputs[0]);
+        if self.spec.op == Op::Add {
+            let second = self.spec.input_bytes().next_multiple_of(4);
+            for (target, &x) in arena[second..].iter_mut().zip(&self.inputs[1]) {
+                *target = x as u8;
+            }
+        }
+        let mut phases = Vec::new();
+        infer::run(&model, set, arena, &mut |i, phase| phases.push((i, phase))).expect("a parsed model runs");
+        assert_eq!(phases, [(0, Phase::Before), (0, Phase::After)]);
+        infer::output(&model, arena).expect("it fits").to_vec()
+    }
+}
+
+pub fn bytes(words: &[u32]) -> &[u8] {
+    // SAFETY: any word is four bytes.
+    unsafe { words.align_to().1 }
+}
+
+pub fn bytes_mut(words: &mut [u32]) -> &mut [u8] {
+    // SAFETY: any word is four bytes, and any four bytes a word.
+    unsafe { words.align_to_mut().1 }
+}
