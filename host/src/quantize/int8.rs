@@ -1,0 +1,139 @@
+//! A folded network and the ranges of its tensors made int8.
+
+use super::fold::channel_of_weight;
+use super::{FoldedLayer, FoldedNetwork, QuantizeError, Range, TensorQuant, requant};
+use crate::network::Activation;
+use crate::network::lower::LoweredLayer;
+use device_bench::Op;
+use device_bench::quant::{Clamp, Requant};
+
+/// Bits that an add's inputs gain before they are scaled, as in its kernel.
+const ADD_LEFT_SHIFT: i32 = 20;
+/// Biases stay below it, so that the sum of products has room.
+const MAX_BIAS: f64 = (1 << 30) as f64;
+
+/// A layer with int8 parameters in TFLite semantics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Int8Layer {
+    /// What it is and which tensors it connects.
+    pub lowered: LoweredLayer,
+    /// The activation function.
+    pub clamp: Clamp,
+    /// As [`Op`] says; empty for layers without.
+    pub weights: Vec<i8>,
+    /// `[c_out]`, at scale `input * weight`, zero point 0; empty for layers without weights.
+    pub bias: Vec<i32>,
+    /// `[c_out]`; for an add the two inputs' and the output's; empty for pools.
+    pub requant: Vec<Requant>,
+}
+
+/// An int8 network, in order of execution.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Int8Network {
+    /// In order of execution.
+    pub layers: Vec<Int8Layer>,
+    /// Elements of every tensor; tensor 0 is the image, the last the logits.
+    pub tensor_lens: Vec<usize>,
+    /// What the numbers of every tensor mean.
+    pub tensors: Vec<TensorQuant>,
+}
+
+impl Int8Network {
+    /// An image `[h, w, c]` as the network reads it.
+    pub fn quantize_image(&self, image: &[f32]) -> Vec<i8> {
+        image.iter().map(|&x| self.tensors[0].quantize(x)).collect()
+    }
+}
+
+/// Quantises `network`, whose tensors have the `ranges` of [`FoldedNetwork::calibrate`].
+///
+/// A pool keeps its input's scale, whatever its range.
+///
+/// # Errors
+/// [`QuantizeError::Overflow`] if a layer's sums could leave 32 bits.
+///
+/// # Panics
+/// If `ranges` are not one per tensor.
+pub fn quantize(network: &FoldedNetwork, ranges: &[Range]) -> Result<Int8Network, QuantizeError> {
+    assert_eq!(ranges.len(), network.tensor_lens.len(), "calibrate returns one range per tensor");
+    let mut tensors: Vec<TensorQuant> = ranges.iter().map(|&r| TensorQuant::for_range(r)).collect();
+    let mut layers = Vec::with_capacity(network.layers.len());
+    for (layer_idx, layer) in network.layers.iter().enumerate() {
+        let LoweredLayer { spec, inputs, output, .. } = &layer.lowered;
+        let quantized = match spec.op {
+            Op::AvgPool | Op::MaxPool => {
+                tensors[*output] = tensors[inputs[0]];
+                parameterless(layer, tensors[*output], vec![])
+            }
+            Op::Add => {
+                let [a, b] = [tensors[inputs[0]], tensors[inputs[1]]];
+                parameterless(layer, tensors[*output], add_scales(a, b, tensors[*output]))
+            }
+            Op::Conv | Op::Depthwise | Op::Linear => weighted(layer, tensors[inputs[0]], tensors[*output])
+                .map_err(|channel| QuantizeError::Overflow { layer_idx, channel })?,
+        };
+        layers.push(quantized);
+    }
+    Ok(Int8Network { layers, tensor_lens: network.tensor_lens.clone(), tensors })
+}
+
+fn parameterless(layer: &FoldedLayer, output: TensorQuant, requant: Vec<Requant>) -> Int8Layer {
+    let clamp = clamp(layer.activation, output);
+    Int8Layer { lowered: layer.lowered.clone(), clamp, weights: vec![], bias: vec![], requant }
+}
+
+/// TFLite's `Add`: both inputs at twice the larger scale, then the sum at the output's.
+fn add_scales(a: TensorQuant, b: TensorQuant, output: TensorQuant) -> Vec<Requant> {
+    let [a, b, output] = [a, b, output].map(|t| f64::from(t.scale));
+    let common = 2.0 * a.max(b);
+    vec![requant(a / common), requant(b / common), requant(common / (output * 2f64.powi(ADD_LEFT_SHIFT)))]
+}
+
+/// The channel, where one overflows.
+fn weighted(layer: &FoldedLayer, input: TensorQuant, output: TensorQuant) -> Result<Int8Layer, usize> {
+    let of_weight = channel_of_weight(&layer.lowered.spec);
+    let scales = weight_scales(layer, f64::from(input.scale), &of_weight);
+    let quantize_weight = |(i, &w): (usize, &f32)| (f64::from(w) / scales[of_weight(i)]).round() as i8;
+    let weights: Vec<i8> = layer.weights.iter().enumerate().map(quantize_weight).collect();
+    let real = |c: usize| f64::from(input.scale) * scales[c];
+    let bias = layer.bias.iter().enumerate().map(|(c, &b)| (f64::from(b) / real(c)).round() as i32).collect();
+    let requants: Vec<Requant> =
+        (0..scales.len()).map(|c| requant(real(c) / f64::from(output.scale))).collect();
+    let layer8 = Int8Layer {
+        lowered: layer.lowered.clone(),
+        clamp: clamp(layer.activation, output),
+        weights,
+        bias,
+        requant: requants,
+    };
+    check_sums(&layer8, of_weight)?;
+    Ok(layer8)
+}
+
+/// Per channel: the largest weight becomes ±127, unless the bias would need more than 30 bits.
+fn weight_scales(layer: &FoldedLayer, input_scale: f64, of_weight: impl Fn(usize) -> usize) -> Vec<f64> {
+    let for_bias = |&b: &f32| (f64::from(b.abs()) / (input_scale * MAX_BIAS)).max(f64::MIN_POSITIVE.sqrt());
+    let mut scales: Vec<f64> = layer.bias.iter().map(for_bias).collect();
+    for (i, &w) in layer.weights.iter().enumerate() {
+        let scale = &mut scales[of_weight(i)];
+        *scale = scale.max(f64::from(w.abs()) / 127.0);
+    }
+    scales
+}
+
+/// Whether any input keeps every sum, shifted left, within 32 bits; otherwise the channel that does not.
+fn check_sums(layer: &Int8Layer, of_weight: impl Fn(usize) -> usize) -> Result<(), usize> {
+    let mut largest: Vec<i64> = layer.bias.iter().map(|&b| i64::from(b).abs()).collect();
+    for (i, &w) in layer.weights.iter().enumerate() {
+        largest[of_weight(i)] += i64::from(w).abs() * 255;
+    }
+    let overflows = |(sum, q): (&i64, &Requant)| sum << q.shift.max(0) > i64::from(i32::MAX);
+    largest.iter().zip(&layer.requant).position(overflows).map_or(Ok(()), Err)
+}
+
+fn clamp(activation: Activation, output: TensorQuant) -> Clamp {
+    match activation {
+        Activation::None => Clamp::FULL,
+        Activation::Relu => Clamp { min: output.zero_point, max: i8::MAX },
+    }
+}

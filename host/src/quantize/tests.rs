@@ -1,0 +1,175 @@
+use super::*;
+use crate::dataset::{self, Images};
+use crate::engine::{CpuEngine, Engine, Mode, Params};
+use crate::network::zoo::{ZooOptions, network};
+use crate::network::{Channels, Graph, Shape};
+use crate::train::{NesterovSgd, SgdParams, recalibrate::recalibrate, soft_cross_entropy};
+use candle_core::{DType, Device, Tensor};
+use candle_nn::Optimizer as _;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn graph(name: &str, side: usize, c: usize) -> Graph {
+    network(name, Shape { h: side, w: side, c }, 10, ZooOptions::default()).unwrap()
+}
+
+/// An engine whose batch norms are not the identity that they start as.
+fn engine(graph: &Graph, seed: u64) -> CpuEngine {
+    let params = Params::new(graph, seed, &Device::Cpu).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    for (name, var) in params.vars() {
+        if name.ends_with(".gamma") || name.ends_with(".beta") || name.ends_with(".bias") {
+            let values: Vec<f32> = (0..var.elem_count()).map(|_| rng.random_range(-0.5..1.5)).collect();
+            var.set(&Tensor::from_vec(values, var.dims(), &Device::Cpu).unwrap()).unwrap();
+        }
+    }
+    CpuEngine::new(graph.clone(), params, 1).unwrap()
+}
+
+fn noise(n: usize, shape: Shape, seed: u64) -> Tensor {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let values: Vec<f32> =
+        (0..n * shape.h * shape.w * shape.c).map(|_| rng.random_range(-2.0..2.0)).collect();
+    Tensor::from_vec(values, (n, shape.h, shape.w, shape.c), &Device::Cpu).unwrap()
+}
+
+fn rows(batch: &Tensor) -> Vec<Vec<f32>> {
+    batch.flatten_from(1).unwrap().to_vec2().unwrap()
+}
+
+fn argmax<T: PartialOrd + Copy>(values: &[T]) -> usize {
+    (1..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best })
+}
+
+#[test]
+fn the_folded_network_gives_the_logits_of_the_engine() -> Outcome {
+    for (name, side, c) in [("mobilenet-v1-tiny", 28, 1), ("resnet-8", 32, 3), ("mobilenet-v1", 28, 1)] {
+        let graph = graph(name, side, c);
+        let mixed = graph.units.iter().enumerate().map(|(i, u)| u.bins[i * 5 % u.bins.len()]).collect();
+        for channels in [graph.full(), graph.smallest(), Channels(mixed)] {
+            let engine = engine(&graph, 3);
+            recalibrate(&engine, &channels, (0..3).map(|seed| Ok(noise(8, graph.input, seed))))?;
+            let images = noise(4, graph.input, 9);
+            let expected = rows(&engine.logits(&images, &channels, Mode::Evaluate)?);
+            let folded = fold(&graph, &channels, engine.params(), &engine.statistics())?;
+            for (image, expected) in rows(&images).iter().zip(expected) {
+                let largest = expected.iter().fold(1.0f32, |m, x| m.max(x.abs()));
+                for (got, wanted) in folded.logits(image)?.iter().zip(expected) {
+                    assert!((got - wanted).abs() < 2e-4 * largest, "{name} {channels:?}: {got} {wanted}");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn statistics_of_another_subnet_are_refused_by_node() -> Outcome {
+    let graph = graph("mobilenet-v1-tiny", 28, 1);
+    let engine = engine(&graph, 1);
+    recalibrate(&engine, &graph.full(), [Ok(noise(4, graph.input, 1))])?;
+    let error = fold(&graph, &graph.smallest(), engine.params(), &engine.statistics()).unwrap_err();
+    assert!(error.to_string().contains("recalibrate"), "{error}");
+    Ok(())
+}
+
+/// Pixels to about -1…1: `(n, h, w, c)`, and labels `(n, classes)`.
+fn batch(images: &Images, indices: &[usize]) -> (Tensor, Tensor) {
+    let pixels: Vec<f32> = indices.iter().flat_map(|&i| images.pixels(i)).map(|&p| scaled(p)).collect();
+    let classes = images.classes();
+    let mut labels = vec![0f32; indices.len() * classes];
+    indices
+        .iter()
+        .enumerate()
+        .for_each(|(k, &i)| labels[k * classes + usize::from(images.labels()[i])] = 1.0);
+    let shape = (indices.len(), images.h(), images.w(), images.c());
+    let labels = Tensor::from_vec(labels, (indices.len(), classes), &Device::Cpu).unwrap();
+    (Tensor::from_vec(pixels, shape, &Device::Cpu).unwrap(), labels)
+}
+
+fn scaled(pixel: u8) -> f32 {
+    (f32::from(pixel) - 73.0) / 90.0
+}
+
+/// A subnet trained for `epochs` on the embedded images, with its statistics.
+fn trained(graph: &Graph, images: &Images, epochs: usize) -> candle_core::Result<CpuEngine> {
+    let engine = CpuEngine::new(graph.clone(), Params::new(graph, 1, &Device::Cpu)?, 0)?;
+    let params = SgdParams { learning_rate: 0.1, momentum: 0.9, weight_decay: 1e-4 };
+    let mut sgd = NesterovSgd::for_network(engine.params(), params);
+    let order: Vec<usize> = (0..images.len()).collect();
+    for _ in 0..epochs {
+        for indices in order.chunks_exact(40) {
+            let (xs, labels) = batch(images, indices);
+            let logits = engine.logits(&xs, &graph.full(), Mode::Train)?;
+            soft_cross_entropy(&logits, &labels)?.backward()?;
+            let mut grads = candle_core::backprop::GradStore::default();
+            engine.take_grads(&mut grads)?;
+            sgd.step(&grads)?;
+        }
+    }
+    let batches = order.chunks(100).take(10).map(|indices| Ok(batch(images, indices).0));
+    recalibrate(&engine, &graph.full(), batches)?;
+    Ok(engine)
+}
+
+/// Of the logits' int8 scale, on average over images and classes.
+const MAX_STEPS: f32 = 1.5;
+
+#[test]
+fn a_trained_network_answers_in_int8_as_it_does_in_float() -> Outcome {
+    let data = dataset::open("embedded")?;
+    for name in ["mobilenet-v1-tiny", "resnet-8"] {
+        let graph = graph(name, 28, 1);
+        let engine = trained(&graph, &data.train, 4)?;
+        let folded = fold(&graph, &graph.full(), engine.params(), &engine.statistics())?;
+        let pixels =
+            |images: &Images, i: usize| -> Vec<f32> { images.pixels(i).iter().map(|&p| scaled(p)).collect() };
+        let calibration: Vec<Vec<f32>> = (0..100).map(|i| pixels(&data.train, i)).collect();
+        let int8 = quantize(&folded, &folded.calibrate(calibration.iter().map(Vec::as_slice), 0.0)?)?;
+        let blob = encode(&int8, &Layout::disjoint(&int8))?;
+        let test = data.test.images();
+        let n = 300;
+        let images: Vec<Vec<i8>> = (0..n).map(|i| int8.quantize_image(&pixels(test, i))).collect();
+        let logits8 = run_host(blob.bytes(), images.iter().map(Vec::as_slice))?;
+        let (xs, _) = batch(test, &(0..n).collect::<Vec<_>>());
+        let logits = rows(&engine.logits(&xs, &graph.full(), Mode::Evaluate)?.to_dtype(DType::F32)?);
+        let agreeing = (0..n).filter(|&i| argmax(&logits[i]) == argmax(&logits8[i])).count();
+        let right = (0..n).filter(|&i| argmax(&logits[i]) == usize::from(test.labels()[i])).count();
+        assert!(right * 10 > n * 6, "{name}: {right} of {n} right, too few to mean anything");
+        assert!(agreeing * 100 >= n * 95, "{name}: {agreeing} of {n} agree");
+        let quant = int8.tensors[int8.tensors.len() - 1];
+        let steps: f32 = logits
+            .concat()
+            .iter()
+            .zip(logits8.concat())
+            .map(|(real, q)| (quant.dequantize(q) - real).abs() / quant.scale)
+            .sum::<f32>()
+            / (n * 10) as f32;
+        assert!(steps < MAX_STEPS, "{name}: logits are {steps} steps of int8 off on average");
+        for layer in int8.layers.iter().filter(|layer| layer.lowered.spec.op == device_bench::Op::AvgPool) {
+            assert_eq!(int8.tensors[layer.lowered.inputs[0]], int8.tensors[layer.lowered.output]);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_blob_is_refused_for_another_image_or_layout() -> Outcome {
+    let graph = graph("resnet-8", 28, 1);
+    let engine = engine(&graph, 5);
+    recalibrate(&engine, &graph.smallest(), [Ok(noise(4, graph.input, 1))])?;
+    let folded = fold(&graph, &graph.smallest(), engine.params(), &engine.statistics())?;
+    assert!(matches!(folded.calibrate([], 0.0), Err(QuantizeError::NoImages)));
+    let image = &rows(&noise(1, graph.input, 2))[0];
+    let int8 = quantize(&folded, &folded.calibrate([image.as_slice()], 0.001)?)?;
+    let mut layout = Layout::disjoint(&int8);
+    let blob = encode(&int8, &layout)?;
+    assert!(matches!(run_host(blob.bytes(), [&[0i8; 3][..]]), Err(QuantizeError::Image { found: 3, .. })));
+    let copy = Blob::copy_of(blob.bytes());
+    assert_eq!(copy.bytes(), blob.bytes());
+    layout.scratch_offsets.pop();
+    assert!(matches!(encode(&int8, &layout), Err(QuantizeError::Layout { what: "layers", .. })));
+    Ok(())
+}
