@@ -1,8 +1,10 @@
 //! Images and labels: the formats that people have, and typed splits of them.
 
+pub mod batch;
 pub mod idx;
 pub mod split;
 
+pub use batch::{Augment, Normalisation, one_hot};
 pub use split::{SearchSplit, TestSplit, TrainSplit, hold_out};
 
 use std::path::{Path, PathBuf};
