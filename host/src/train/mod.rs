@@ -1,11 +1,17 @@
 //! Training loops around an engine: losses, the sandwich rule, the optimiser, recalibration.
 
+pub mod checkpoint;
+pub mod evaluate;
 pub mod optim;
+pub mod plain;
 pub mod recalibrate;
 pub mod schedule;
 pub mod supernet;
+pub mod training;
 
+pub use evaluate::{Evaluation, evaluate};
 pub use optim::{NesterovSgd, SgdParams};
+pub use training::{Goal, Progress, TrainError, Training, train};
 
 use candle_core::{Result, Tensor};
 

@@ -33,6 +33,25 @@ impl NesterovSgd {
         let slot = |(name, var): (String, Var)| Slot { decays: network.decays(&name), var, velocity: None };
         NesterovSgd { slots: network.vars().into_iter().map(slot).collect(), params }
     }
+
+    /// The velocity of every Var, in their order; `None` before its first step.
+    pub fn velocities(&self) -> Vec<Option<Tensor>> {
+        self.slots.iter().map(|slot| slot.velocity.clone()).collect()
+    }
+
+    /// Goes on from the [`velocities`](NesterovSgd::velocities) of another training.
+    ///
+    /// # Errors
+    /// If they are not one per Var, or one has another shape.
+    pub fn set_velocities(&mut self, velocities: Vec<Option<Tensor>>) -> Result<()> {
+        let fits =
+            |(slot, v): (&Slot, &Option<Tensor>)| v.as_ref().is_none_or(|v| v.dims() == slot.var.dims());
+        if velocities.len() != self.slots.len() || !self.slots.iter().zip(&velocities).all(fits) {
+            candle_core::bail!("{} velocities are none of these {} Vars", velocities.len(), self.slots.len());
+        }
+        self.slots.iter_mut().zip(velocities).for_each(|(slot, velocity)| slot.velocity = velocity);
+        Ok(())
+    }
 }
 
 impl Optimizer for NesterovSgd {
