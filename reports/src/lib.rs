@@ -8,3 +8,90 @@ pub mod figures;
 pub mod page;
 pub mod record;
 mod summary;
+
+use std::path::{Path, PathBuf};
+
+use chart::ChartError;
+use page::Figure;
+use record::{RecordError, RunRecord, write_atomically};
+
+/// Draws every figure that `run` has data for into `dir` (made if missing), and the page `index.html` with all
+/// of them. Returns the paths of the PNGs, in the page's order, then the page's.
+///
+/// # Errors
+/// [`ChartError::Empty`] if there is nothing to draw at all; others if drawing or writing fails.
+pub fn draw_all(run: &RunRecord, dir: &Path) -> Result<Vec<PathBuf>, ChartError> {
+    std::fs::create_dir_all(dir).map_err(|source| ChartError::Folder { path: dir.into(), source })?;
+    let mut paths = Vec::new();
+    let mut figures = Vec::new();
+    for (name, title, draw) in FIGURES {
+        let path = dir.join(name);
+        match draw(run, &path) {
+            Err(ChartError::Empty { .. }) => continue,
+            drawn => drawn?,
+        }
+        let png = std::fs::read(&path).map_err(|source| RecordError::Read { path: path.clone(), source })?;
+        figures.push(Figure { title: title.into(), png });
+        paths.push(path);
+    }
+    if figures.is_empty() {
+        return Err(ChartError::Empty { figure: "report", what: "data for any figure" });
+    }
+    let path = dir.join("index.html");
+    write_atomically(page::html(run, &figures).as_bytes(), &path)?;
+    paths.push(path);
+    Ok(paths)
+}
+
+type Draw = fn(&RunRecord, &Path) -> Result<(), ChartError>;
+
+/// File name, title and drawing of every figure, in the page's order.
+const FIGURES: [(&str, &str, Draw); 5] = [
+    ("accuracy-latency.png", "Accuracy against latency", |run, path| {
+        figures::accuracy_latency::draw(&figures::accuracy_latency::series(run)?, path)
+    }),
+    ("channels.png", "Channels of each unit", |run, path| {
+        figures::channels::draw(&figures::channels::series(run)?, path)
+    }),
+    ("predicted-measured.png", "Predicted against measured latency", |run, path| {
+        figures::predicted_measured::draw(&figures::predicted_measured::series(run)?, path)
+    }),
+    ("latency-macs.png", "Latency of a layer against its MACs", |run, path| {
+        figures::latency_macs::draw(&figures::latency_macs::series(run)?, path)
+    }),
+    ("training.png", "Training", |run, path| figures::training::draw(&figures::training::series(run)?, path)),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drawing_twice_gives_the_same_bytes() {
+        let run = example::run();
+        let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let first = draw_all(&run, a.path()).unwrap();
+        let second = draw_all(&run, b.path()).unwrap();
+        assert_eq!(first.len(), 6);
+        for (x, y) in first.iter().zip(&second) {
+            assert_eq!(x.file_name(), y.file_name());
+            assert!(std::fs::read(x).unwrap() == std::fs::read(y).unwrap(), "{}", x.display());
+        }
+    }
+
+    #[test]
+    fn an_empty_run_is_an_error_that_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = draw_all(&RunRecord::default(), dir.path()).unwrap_err();
+        assert!(matches!(error, ChartError::Empty { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_run_that_was_cut_short_gets_the_figures_it_has_data_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunRecord { candidates: Vec::new(), ..example::run() };
+        let paths = draw_all(&run, dir.path()).unwrap();
+        let names: Vec<_> = paths.iter().filter_map(|p| p.file_name()?.to_str()).collect();
+        assert_eq!(names, ["training.png", "index.html"]);
+    }
+}
