@@ -191,7 +191,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
 }
 
 /// Temporary files with the permissions of ordinary ones; `tempfile` would keep them to their owner.
-fn readable() -> tempfile::Builder<'static, 'static> {
+pub(crate) fn readable() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));

@@ -32,7 +32,7 @@ pub(super) fn save(
     }
     let io = |source| TrainError::Write { path: path.to_owned(), source };
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = tempfile::NamedTempFile::new_in(dir).map_err(io)?;
+    let file = crate::run::readable().tempfile_in(dir).map_err(io)?;
     candle_core::safetensors::save(&tensors, file.path())?;
     file.as_file().sync_all().map_err(io)?;
     file.persist(path).map_err(|error| io(error.error))?;
