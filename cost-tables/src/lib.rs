@@ -1,4 +1,5 @@
 //! What a layer costs on a board, and how sure one can be of it.
 
+pub mod file;
 pub mod price;
 pub mod table;

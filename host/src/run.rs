@@ -5,7 +5,6 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -178,41 +177,12 @@ fn hash_file(path: &Path) -> std::io::Result<String> {
 /// # Errors
 /// [`RunError::Io`] with the path.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
-    let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || -> std::io::Result<()> {
-        std::fs::create_dir_all(dir)?;
-        let mut file = readable().tempfile_in(dir)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_data()?;
-        file.persist(path).map_err(|e| e.error)?;
-        Ok(())
-    };
-    write().map_err(|source| io_error(path, source))
-}
-
-/// Temporary files with the permissions of ordinary ones; `tempfile` would keep them to their owner.
-pub(crate) fn readable() -> tempfile::Builder<'static, 'static> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder
+    cost_tables::file::write_atomic(path, bytes).map_err(|source| io_error(path, source))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[cfg(unix)]
-    #[test]
-    fn a_written_file_has_the_permissions_of_an_ordinary_one() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let dir = tempfile::tempdir().unwrap();
-        let [written, ordinary] = ["written", "ordinary"].map(|name| dir.path().join(name));
-        write_atomic(&written, b"x").unwrap();
-        std::fs::write(&ordinary, b"x").unwrap();
-        let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
-        assert_eq!(mode(&written), mode(&ordinary));
-    }
 
     fn run_once(dir: &RunDir, config: &str, input: &Path, output: &Path) -> anyhow::Result<Outcome> {
         let inputs = [("profile", input.to_owned())];

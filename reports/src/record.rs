@@ -4,7 +4,7 @@
 //! measured*, never zero.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use device_bench::layer::LayerSpec;
@@ -296,22 +296,8 @@ pub fn save<T: Serialize>(record: &T, path: &Path) -> Result<(), RecordError> {
 }
 
 pub(crate) fn write_atomically(bytes: &[u8], path: &Path) -> Result<(), RecordError> {
-    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || {
-        let mut file = readable().tempfile_in(dir)?;
-        BufWriter::new(&mut file).write_all(bytes)?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().map_err(|source| RecordError::Write { path: path.into(), source })
-}
-
-/// Temporary files with the permissions of ordinary ones; `tempfile` would keep them to their owner.
-fn readable() -> tempfile::Builder<'static, 'static> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder
+    cost_tables::file::write_atomic(path, bytes)
+        .map_err(|source| RecordError::Write { path: path.into(), source })
 }
 
 #[cfg(test)]
@@ -336,17 +322,5 @@ mod tests {
         std::fs::write(&path, "{\n\"provenance\": 3}").unwrap();
         let error = load::<RunRecord>(&path).unwrap_err();
         assert!(matches!(error, RecordError::Parse { line: 2, .. }), "{error}");
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_saved_record_has_the_permissions_of_an_ordinary_file() {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = tempfile::tempdir().unwrap();
-        let [saved, ordinary] = ["saved", "ordinary"].map(|name| dir.path().join(name));
-        save(&RunRecord::default(), &saved).unwrap();
-        File::create(&ordinary).unwrap();
-        let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
-        assert_eq!(mode(&saved), mode(&ordinary));
     }
 }

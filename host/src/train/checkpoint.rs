@@ -30,13 +30,12 @@ pub(super) fn save(
         }
         tensors.insert(name, var.as_detached_tensor());
     }
-    let io = |source| TrainError::Write { path: path.to_owned(), source };
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = crate::run::readable().tempfile_in(dir).map_err(io)?;
-    candle_core::safetensors::save(&tensors, file.path())?;
-    file.as_file().sync_all().map_err(io)?;
-    file.persist(path).map_err(|error| io(error.error))?;
-    Ok(())
+    let saved =
+        cost_tables::file::replace(path, |temporary| candle_core::safetensors::save(&tensors, temporary));
+    saved.map_err(|error| match error {
+        candle_core::Error::Io(source) => TrainError::Write { path: path.to_owned(), source },
+        other => other.into(),
+    })
 }
 
 /// Restores what [`save`] wrote and returns the history; `None` if there is no file.

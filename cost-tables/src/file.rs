@@ -1,0 +1,65 @@
+//! Files that a reader sees whole or not at all; everything that the host writes goes through here.
+
+use std::io;
+use std::path::Path;
+
+/// Has `write` fill a temporary file next to `path` and renames it to `path`, making the directory if needed.
+///
+/// # Errors
+/// What `write` or the system says; `path` is unchanged then.
+pub fn replace<E: From<io::Error>>(path: &Path, write: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(dir)?;
+    let file = readable().tempfile_in(dir)?;
+    write(file.path())?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// [`replace`] with these bytes.
+///
+/// # Errors
+/// What the system says; `path` is unchanged then.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, |temporary| std::fs::write(temporary, bytes))
+}
+
+/// Temporary files with the permissions of ordinary ones; `tempfile` would keep them to their owner.
+fn readable() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_written_file_has_the_permissions_of_an_ordinary_one() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let [written, ordinary] = ["written", "ordinary"].map(|name| dir.path().join(name));
+        write_atomic(&written, b"x").unwrap();
+        std::fs::write(&ordinary, b"x").unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode(&written), mode(&ordinary));
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_the_old_file_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        write_atomic(&path, b"old").unwrap();
+        let failed = replace(&path, |temporary| {
+            std::fs::write(temporary, b"half")?;
+            Err(io::Error::other("interrupted"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(dir.path().read_dir().unwrap().count(), 1);
+    }
+}
