@@ -17,7 +17,7 @@ mod parse;
 mod record;
 
 pub use crc::crc32;
-pub use encode::{LayerDesc, ModelDesc, encode, encoded_len};
+pub use encode::{LayerDesc, ModelDesc, blob_bytes, encode, encoded_len};
 pub use record::TensorRef;
 
 use crate::kernels::Layer;

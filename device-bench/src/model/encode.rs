@@ -42,12 +42,16 @@ pub struct ModelDesc<'a> {
 
 /// Bytes that [`encode`] writes; shapes must be valid.
 pub fn encoded_len(model: &ModelDesc<'_>) -> usize {
-    let parameters = model.layers.iter().map(|layer| {
-        let spec = &layer.spec;
+    blob_bytes(model.layers.iter().map(|layer| &layer.spec))
+}
+
+/// Bytes of the blob of a model with these layers: what it will take of the flash.
+pub fn blob_bytes<'a>(specs: impl Iterator<Item = &'a LayerSpec>) -> usize {
+    let layers = specs.map(|spec| {
         let words = n_bias(spec) * 4 + n_requant(spec) * size_of::<Requant>();
-        words.saturating_add(aligned(spec.weight_bytes()))
+        words.saturating_add(aligned(spec.weight_bytes())).saturating_add(RECORD_BYTES)
     });
-    parameters.fold(HEADER_BYTES + model.layers.len() * RECORD_BYTES, usize::saturating_add)
+    layers.fold(HEADER_BYTES, usize::saturating_add)
 }
 
 /// Writes `model` to the start of `blob`, which must be 4-aligned, and checks it; returns its length.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::dataset::{self, Images};
 use crate::engine::{CpuEngine, Engine, Mode, Params};
+use crate::network::lower::lower;
 use crate::network::zoo::{ZooOptions, network};
 use crate::network::{Channels, Graph, Shape};
 use crate::train::{NesterovSgd, SgdParams, recalibrate::recalibrate, soft_cross_entropy};
@@ -129,6 +130,8 @@ fn a_trained_network_answers_in_int8_as_it_does_in_float() -> Outcome {
         let calibration: Vec<Vec<f32>> = (0..100).map(|i| pixels(&data.train, i)).collect();
         let int8 = quantize(&folded, &folded.calibrate(calibration.iter().map(Vec::as_slice), 0.0)?)?;
         let blob = encode(&int8, &Layout::disjoint(&int8))?;
+        let priced = lower(&graph, &graph.full())?.flash_bytes();
+        assert_eq!(blob.bytes().len() as u64, priced, "{name}: flash deployed and priced");
         let test = data.test.images();
         let n = 300;
         let images: Vec<Vec<i8>> = (0..n).map(|i| int8.quantize_image(&pixels(test, i))).collect();
