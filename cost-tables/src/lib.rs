@@ -3,3 +3,5 @@
 pub mod file;
 pub mod price;
 pub mod table;
+
+pub use table::{CostTable, Entry, Provenance, TableError};
