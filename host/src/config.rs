@@ -41,7 +41,7 @@ pub struct NetworkConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// `embedded`, or a directory of IDX files.
+    /// `embedded`, or a directory of IDX files, of CIFAR-10's binary files, or of image folders.
     pub path: String,
     /// Training images held out for the search.
     pub search_images: usize,

@@ -3,20 +3,17 @@
 //! Big-endian: two zero bytes, an element type (8 = u8), the number of dimensions, each dimension as u32, the
 //! elements.
 
-use super::{DataError, Images};
+use super::{DataError, Dataset, Images, MAX_PIXEL_BYTES, TestSplit};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 const UNSIGNED_BYTE: u8 = 8;
-/// A header that asks for more than this is damaged: no image set of this kind is so large.
-const MAX_ELEMENTS: u64 = 1 << 32;
+/// Images, then labels.
+const KINDS: [&str; 2] = ["images-idx3", "labels-idx1"];
 
-/// Which of the four files of an IDX set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// `train-…`
+#[derive(Clone, Copy)]
+enum Part {
     Train,
-    /// `t10k-…`
     Test,
 }
 
@@ -29,25 +26,46 @@ impl Part {
     }
 }
 
-/// Whether `dir` holds an IDX set.
+/// Whether `dir` holds a file of an IDX set.
 pub fn is_in(dir: &Path) -> bool {
-    find(dir, &file_stem(Part::Train, "images-idx3")).is_some()
+    let stems =
+        [Part::Train, Part::Test].into_iter().flat_map(|part| KINDS.map(|kind| file_stem(part, kind)));
+    stems.into_iter().any(|stem| find(dir, &stem).is_some())
 }
 
-/// Reads one part of the IDX set in `dir`: images `[n, h, w, 1]` and their labels.
+/// Reads the four files in `dir`; the classes are called by their digits.
 ///
 /// # Errors
 /// [`DataError`] with the file, and for a damaged one the byte.
-pub fn read(dir: &Path, part: Part) -> Result<Images, DataError> {
+pub fn open(dir: &Path) -> Result<Dataset, DataError> {
+    let (train_path, train) = read(dir, Part::Train)?;
+    let (path, test) = read(dir, Part::Test)?;
+    if (test.w(), test.h()) != (train.w(), train.h()) {
+        let size = |images: &Images| (images.w() as u32, images.h() as u32);
+        let (found, expected) = (size(&test), size(&train));
+        return Err(DataError::Size { path, found, first: train_path, expected });
+    }
+    let class_names = (0..train.classes().max(test.classes())).map(|label| label.to_string()).collect();
+    Ok(Dataset { train, test: TestSplit::new(test), class_names })
+}
+
+/// Reads one part: the path of its images, the images `[n, h, w, 1]` and their labels.
+fn read(dir: &Path, part: Part) -> Result<(PathBuf, Images), DataError> {
     let load = |kind: &str| -> Result<(PathBuf, Vec<u8>), DataError> {
         let stem = file_stem(part, kind);
-        let path = find(dir, &stem).ok_or_else(|| DataError::Missing { dir: dir.to_owned(), file: stem })?;
+        let Some(path) = find(dir, &stem) else {
+            let set = "an IDX set has four files, train-… and t10k-…, each with or without .gz";
+            return Err(DataError::Missing { dir: dir.to_owned(), missing: stem, set });
+        };
         let bytes = std::fs::read(&path).map_err(|source| DataError::Io { path: path.clone(), source })?;
         Ok((path, bytes))
     };
-    let (image_path, image_bytes) = load("images-idx3")?;
-    let (label_path, label_bytes) = load("labels-idx1")?;
-    parse(&image_path, &image_bytes, &label_path, &label_bytes)
+    let [(image_path, images), (label_path, labels)] = [load(KINDS[0])?, load(KINDS[1])?];
+    let images = parse(&image_path, &images, &label_path, &labels)?;
+    if images.is_empty() {
+        return Err(DataError::Empty { path: image_path });
+    }
+    Ok((image_path, images))
 }
 
 /// The images and labels of two IDX files; the paths only name them in errors.
@@ -87,7 +105,7 @@ fn elements(path: &Path, bytes: &[u8], n_dims: usize) -> Result<(Vec<usize>, Vec
     let plain = if bytes.starts_with(&[0x1f, 0x8b]) {
         let mut plain = Vec::new();
         flate2::read::GzDecoder::new(bytes)
-            .take(MAX_ELEMENTS)
+            .take(MAX_PIXEL_BYTES)
             .read_to_end(&mut plain)
             .map_err(|e| corrupt(plain.len(), format!("gzip: {e}")))?;
         plain
@@ -108,7 +126,7 @@ fn elements(path: &Path, bytes: &[u8], n_dims: usize) -> Result<(Vec<usize>, Vec
         .chunks_exact(4)
         .map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]) as usize)
         .collect();
-    let total = dims.iter().try_fold(1u64, |n, &d| n.checked_mul(d as u64)).filter(|&n| n <= MAX_ELEMENTS);
+    let total = dims.iter().try_fold(1u64, |n, &d| n.checked_mul(d as u64)).filter(|&n| n <= MAX_PIXEL_BYTES);
     let Some(total) = total else {
         return Err(corrupt(4, format!("asks for {dims:?} elements")));
     };
@@ -176,6 +194,28 @@ mod tests {
         gz.write_all(&images).unwrap();
         let gz = gz.finish().unwrap();
         assert!(read_pair(&gz[..gz.len() - 6], &labels).is_err());
+    }
+
+    #[test]
+    fn a_directory_is_read_and_a_missing_file_or_another_size_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: Vec<u8>| std::fs::write(dir.path().join(name), bytes).unwrap();
+        let open = || crate::dataset::open(dir.path().to_str().unwrap());
+        write("train-images-idx3-ubyte", idx(&[2, 1, 3], &[1, 2, 3, 4, 5, 6]));
+        write("train-labels-idx1-ubyte", idx(&[2], &[1, 0]));
+        write("t10k-labels-idx1-ubyte", idx(&[1], &[2]));
+        let message = open().unwrap_err().to_string();
+        assert!(message.contains("no t10k-images-idx3-ubyte"), "{message}");
+        write("t10k-images-idx3-ubyte", idx(&[1, 1, 3], &[7, 8, 9]));
+        let data = open().unwrap();
+        assert_eq!((data.train.len(), data.test.images().pixels(0)), (2, &[7, 8, 9][..]));
+        assert_eq!(data.class_names, ["0", "1", "2"]);
+        write("t10k-images-idx3-ubyte", idx(&[1, 1, 2], &[7, 8]));
+        let message = open().unwrap_err().to_string();
+        assert!(message.contains("has 2x1 pixels") && message.contains("has 3x1"), "{message}");
+        write("t10k-images-idx3-ubyte", idx(&[0, 1, 3], &[]));
+        write("t10k-labels-idx1-ubyte", idx(&[0], &[]));
+        assert!(matches!(open(), Err(DataError::Empty { .. })));
     }
 
     #[test]

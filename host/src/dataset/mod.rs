@@ -1,140 +1,62 @@
 //! Images and labels: the formats that people have, and typed splits of them.
 
 pub mod batch;
+pub mod cifar;
+mod error;
+pub mod folder;
 pub mod idx;
+mod images;
 pub mod split;
 
 pub use batch::{Augment, Normalisation, one_hot};
+pub use error::DataError;
+pub use images::Images;
 pub use split::{SearchSplit, TestSplit, TrainSplit, hold_out};
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// A data set cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum DataError {
-    /// A file cannot be read.
-    #[error("{path}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// A file of the set is missing.
-    #[error("{dir}: no {file} or {file}.gz; an IDX set has four such files, train-… and t10k-…")]
-    Missing {
-        /// The data set's directory.
-        dir: PathBuf,
-        /// The file that was looked for.
-        file: String,
-    },
-    /// The directory holds nothing that is known.
-    #[error("{path}: no data set that edgeslim reads; give a directory of IDX files, or `embedded`")]
-    Unknown {
-        /// What was given.
-        path: PathBuf,
-    },
-    /// A file is damaged.
-    #[error("{path}: byte {byte}: {problem}; fetch the file again")]
-    Corrupt {
-        /// The file.
-        path: PathBuf,
-        /// Where, counted in the unpacked file.
-        byte: usize,
-        /// What is wrong.
-        problem: String,
-    },
-}
+/// Bytes of pixels that a set may have; more is a damaged header or a set for other machines.
+const MAX_PIXEL_BYTES: u64 = 1 << 32;
 
-/// Labelled images of one size: pixels `[n, h, w, c]` u8, labels `[n]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Images {
-    h: usize,
-    w: usize,
-    c: usize,
-    pixels: Vec<u8>,
-    labels: Vec<u8>,
-}
+/// The classes of Fashion-MNIST (arXiv 1708.07747), by label.
+const FASHION_MNIST: [&str; 10] = [
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+];
 
-impl Images {
-    /// Images of `h` × `w` pixels in `c` channels.
-    ///
-    /// # Errors
-    /// What is wrong, where the number of pixels disagrees with that of the labels or an image has no pixel.
-    pub fn new(h: usize, w: usize, c: usize, pixels: Vec<u8>, labels: Vec<u8>) -> Result<Images, String> {
-        if h * w * c == 0 || pixels.len() != labels.len() * h * w * c {
-            return Err(format!("{} bytes are not {} images of {h}x{w}x{c}", pixels.len(), labels.len()));
-        }
-        Ok(Images { h, w, c, pixels, labels })
-    }
-
-    /// Number of images.
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// Height, pixels.
-    pub fn h(&self) -> usize {
-        self.h
-    }
-
-    /// Width, pixels.
-    pub fn w(&self) -> usize {
-        self.w
-    }
-
-    /// Channels.
-    pub fn c(&self) -> usize {
-        self.c
-    }
-
-    /// One more than the largest label.
-    pub fn classes(&self) -> usize {
-        self.labels.iter().max().map_or(0, |&l| usize::from(l) + 1)
-    }
-
-    /// `[n]`
-    pub fn labels(&self) -> &[u8] {
-        &self.labels
-    }
-
-    /// `[h, w, c]` of image `idx`.
-    ///
-    /// # Panics
-    /// If there is no such image.
-    pub fn pixels(&self, idx: usize) -> &[u8] {
-        let len = self.h * self.w * self.c;
-        &self.pixels[idx * len..(idx + 1) * len]
-    }
-
-    /// The images `indices`, in that order.
-    ///
-    /// # Panics
-    /// If there is no such image.
-    pub fn select(&self, indices: &[usize]) -> Images {
-        Images {
-            pixels: indices.iter().flat_map(|&idx| self.pixels(idx)).copied().collect(),
-            labels: indices.iter().map(|&idx| self.labels[idx]).collect(),
-            ..*self
-        }
-    }
-}
-
-/// A data set as its files divide it.
+/// A data set as its files divide it; all images have one shape.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    /// What weights and the search may see; [`hold_out`] divides it further.
+    /// What weights and the search may see; [`hold_out`] divides it further. At least one image.
     pub train: Images,
-    /// What only verification and the final evaluation see.
+    /// What only verification and the final evaluation see. At least one image.
     pub test: TestSplit,
+    /// By label, more than the largest label of both parts; where the format has no names, the labels' digits.
+    pub class_names: Vec<String>,
 }
 
-/// Opens `embedded` (the first 2 000 + 1 000 images of Fashion-MNIST) or a directory.
+impl Dataset {
+    /// A BLAKE3 hash, in hexadecimal digits, of the images, their labels and the names of the classes.
+    pub fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for part in [&self.train.digest(), &self.test.images().digest()].into_iter().chain(&self.class_names)
+        {
+            hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
+/// Opens `embedded` (the first 2 000 + 1 000 images of Fashion-MNIST) or a directory: IDX files ([`idx`]),
+/// CIFAR-10's binary files ([`cifar`]) or images ([`folder`]).
 ///
 /// # Errors
 /// [`DataError`] where there is no known data set or it is damaged.
@@ -143,13 +65,15 @@ pub fn open(path: &str) -> Result<Dataset, DataError> {
         return embedded();
     }
     let dir = Path::new(path);
-    if !idx::is_in(dir) {
-        return Err(DataError::Unknown { path: dir.to_owned() });
+    if idx::is_in(dir) {
+        idx::open(dir)
+    } else if let Some(dir) = cifar::find(dir) {
+        cifar::open(&dir)
+    } else if folder::is_in(dir) {
+        folder::open(dir)
+    } else {
+        Err(DataError::Unknown { path: dir.to_owned() })
     }
-    Ok(Dataset {
-        train: idx::read(dir, idx::Part::Train)?,
-        test: TestSplit::new(idx::read(dir, idx::Part::Test)?),
-    })
 }
 
 fn embedded() -> Result<Dataset, DataError> {
@@ -162,7 +86,8 @@ fn embedded() -> Result<Dataset, DataError> {
             idx::parse(Path::new("embedded images"), images, Path::new("embedded labels"), labels)
         }};
     }
-    Ok(Dataset { train: part!("train")?, test: TestSplit::new(part!("t10k")?) })
+    let class_names = FASHION_MNIST.map(str::to_owned).to_vec();
+    Ok(Dataset { train: part!("train")?, test: TestSplit::new(part!("t10k")?), class_names })
 }
 
 #[cfg(test)]
@@ -175,12 +100,30 @@ mod tests {
         assert_eq!((data.train.len(), data.test.images().len()), (2000, 1000));
         assert_eq!((data.train.h(), data.train.w(), data.train.c()), (28, 28, 1));
         assert_eq!((data.train.classes(), data.test.images().classes()), (10, 10));
+        assert_eq!(data.class_names.len(), 10);
     }
 
     #[test]
-    fn a_directory_without_a_data_set_is_named() {
+    fn the_digest_changes_with_every_part() {
+        let images = |pixel, label| Images::new(1, 1, 1, vec![pixel], vec![label]).unwrap();
+        let digest = |train, test, name: &str| {
+            Dataset { train, test: TestSplit::new(test), class_names: vec![name.into()] }.digest()
+        };
+        let all = [
+            digest(images(1, 0), images(2, 0), "a"),
+            digest(images(2, 0), images(1, 0), "a"),
+            digest(images(1, 1), images(2, 0), "a"),
+            digest(images(1, 0), images(2, 0), "b"),
+        ];
+        assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), all.len());
+    }
+
+    #[test]
+    fn a_directory_without_a_data_set_is_named_with_the_formats_that_are_read() {
         let dir = tempfile::tempdir().unwrap();
         let message = open(dir.path().to_str().unwrap()).unwrap_err().to_string();
-        assert!(message.contains(dir.path().to_str().unwrap()), "{message}");
+        for part in [dir.path().to_str().unwrap(), "IDX", "CIFAR-10", "train/CLASS"] {
+            assert!(message.contains(part), "{message}");
+        }
     }
 }

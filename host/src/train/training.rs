@@ -223,7 +223,7 @@ fn stream(seed: u64, epoch: usize, purpose: u64) -> ChaCha8Rng {
 /// What two trainings must share for one to go on from the other's checkpoint.
 fn identity(engine: &dyn Engine, training: &Training<'_>) -> String {
     let Training { goal, recipe, augment, data, normalisation, seed } = training;
-    let parts = (engine.graph(), goal, recipe, augment, data.images().len(), normalisation, seed);
+    let parts = (engine.graph(), goal, recipe, augment, data.images().digest(), normalisation, seed);
     serde_json::to_string(&parts).expect("plain data becomes JSON")
 }
 
