@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::file::write_atomic;
 pub use csv::Problem;
+pub(crate) use entry::median;
 pub use entry::{Entry, EntryError};
 
 /// How far two core clocks may be apart and still be one: an oscillator's clock is measured, not known.
