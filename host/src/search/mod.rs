@@ -1,1 +1,156 @@
-//! Being built.
+//! Chooses channels under budgets.
+//!
+//! The search sees two things: what channels cost and how well they answer. It neither trains nor talks to a
+//! board. Every strategy returns the trace of all it visited; a search that was stopped goes on from its trace
+//! and ends with the same bytes as an uninterrupted one.
+
+pub mod budget;
+mod explorer;
+mod flops;
+mod greedy;
+pub mod problem;
+mod random;
+pub mod strategy;
+pub mod trace;
+mod uniform;
+
+pub use budget::{Amount, BudgetError, BudgetSet, BudgetSetSpec, BudgetSpec, LatencyUnit};
+pub use explorer::{Hooks, Progress};
+pub use problem::{AccuracyModel, Cost, CostModel, Estimate, Price, Problem};
+pub use strategy::{Strategy, UnknownStrategy};
+pub use trace::{Found, Trace, Visit};
+
+use crate::network::Channels;
+use explorer::Explorer;
+use reports::record::Resource;
+
+/// How thoroughly strategies search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Bins of a unit that one step of greedy slimming removes; more for networks so wide that the number of
+    /// estimates (about units × all bins / `bins_per_step`) takes too long.
+    pub bins_per_step: usize,
+    /// Networks that [`Strategy::Random`] estimates for each set of budgets.
+    pub random_candidates: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { bins_per_step: 1, random_candidates: 50 }
+    }
+}
+
+/// A search does not reach its end.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// Even the smallest network is over a budget.
+    #[error(
+        "{strategy}: no subnet of {network} has {resource} of at most {limit:.0} {unit}, the smallest needs {smallest:.0}; raise the budget or train the supernet with a smaller min_width"
+    )]
+    Impossible {
+        /// What searched; [`Strategy::Flops`] limits MACs where the user limits latency.
+        strategy: Strategy,
+        /// Name of the network.
+        network: String,
+        /// What is limited.
+        resource: &'static str,
+        /// Unit of both amounts.
+        unit: String,
+        /// The budget.
+        limit: f64,
+        /// What [`Graph::smallest`](crate::network::Graph::smallest) needs, of a latency the upper end.
+        smallest: f64,
+    },
+    /// The stop flag was set; what was found so far has been saved.
+    #[error("stopped after {n_estimates} estimates; run it again to go on from there")]
+    Stopped {
+        /// Candidates estimated so far.
+        n_estimates: usize,
+    },
+    /// A candidate cannot be priced.
+    #[error("channels {:?}: no price: {source:#}", channels.0)]
+    Cost {
+        /// The candidate.
+        channels: Channels,
+        /// Why.
+        source: anyhow::Error,
+    },
+    /// A cost that would meet any budget or none.
+    #[error("channels {:?}: {cost:?} is no cost: all amounts are above 0 and low <= value <= high; profile the board again", channels.0)]
+    Unsound {
+        /// The candidate.
+        channels: Channels,
+        /// Its cost.
+        cost: Cost,
+    },
+    /// A candidate cannot be evaluated.
+    #[error("channels {:?}: no estimate: {source:#}", channels.0)]
+    Accuracy {
+        /// The candidate.
+        channels: Channels,
+        /// Why.
+        source: anyhow::Error,
+    },
+    /// An accuracy or loss that is no number.
+    #[error("channels {:?}: accuracy {}, loss {}: the supernet has diverged; train it with a smaller learning rate", channels.0, estimate.accuracy, estimate.loss)]
+    NotFinite {
+        /// The candidate.
+        channels: Channels,
+        /// Its estimate.
+        estimate: Estimate,
+    },
+    /// The trace cannot be saved.
+    #[error("the search's trace cannot be saved: {0:#}")]
+    Save(anyhow::Error),
+}
+
+/// Finds channels for each set of budgets.
+///
+/// Estimates in `earlier` traces are not taken again, if they are of the same network and estimator: a stopped
+/// search goes on from its own trace, and strategies share what others have estimated.
+///
+/// # Errors
+/// [`SearchError`]; what was estimated has been saved.
+pub fn search(
+    problem: &mut Problem<'_>,
+    strategy: Strategy,
+    budgets: &[BudgetSet],
+    options: &Options,
+    earlier: &[Trace],
+    hooks: Hooks<'_>,
+) -> Result<Trace, SearchError> {
+    let mut explorer = Explorer::new(problem, strategy, earlier, hooks);
+    let answers = match strategy {
+        Strategy::Autoslim => greedy::descend(&mut explorer, budgets, options),
+        Strategy::Uniform => uniform::widest(&mut explorer, budgets),
+        Strategy::Random => random::best(&mut explorer, budgets, options),
+        Strategy::Flops => flops::descend(&mut explorer, budgets, options),
+    };
+    match answers {
+        Ok(answers) => explorer.end(budgets, &answers),
+        Err(error) => explorer.save_new().and(Err(error)),
+    }
+}
+
+fn unit_of(resource: Resource, latency_unit: &str) -> String {
+    match resource {
+        Resource::Latency => latency_unit.to_owned(),
+        Resource::Ram | Resource::Flash => "bytes".to_owned(),
+        Resource::Macs => "multiply-accumulates".to_owned(),
+    }
+}
+
+/// ` (did you mean …?)` if one of `names` is near.
+fn near<const N: usize>(name: &str, names: [&str; N]) -> String {
+    let similarity = |known: &str| strsim::jaro_winkler(known, name);
+    let nearest = names.into_iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+    match nearest.filter(|known| similarity(known) > 0.7) {
+        Some(known) => format!(" (did you mean `{known}`?)"),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod synthetic;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! What a user without a cost table can do: greedy slimming to a share of the operations.
+
+use super::budget::BudgetSet;
+use super::explorer::Explorer;
+use super::problem::Cost;
+use super::{Options, SearchError, greedy};
+use reports::record::{Budget, Resource};
+
+/// Slims to the same share of MACs where latency is limited; other budgets hold as they are. The networks found
+/// may miss the latency that was asked for.
+pub(super) fn descend(
+    explorer: &mut Explorer<'_, '_>,
+    budgets: &[BudgetSet],
+    options: &Options,
+) -> Result<Vec<usize>, SearchError> {
+    let full = explorer.price(&explorer.graph().full())?;
+    let goals: Vec<BudgetSet> = budgets.iter().map(|set| on_macs(set, &full)).collect();
+    greedy::descend(explorer, &goals, options)
+}
+
+/// A limit on latency becomes one on MACs, at the same share of the full network.
+fn on_macs(budgets: &BudgetSet, full: &Cost) -> BudgetSet {
+    let translate = |&budget: &Budget| match budget.resource {
+        Resource::Latency => {
+            Budget { resource: Resource::Macs, limit: full.macs * budget.limit / full.latency.value }
+        }
+        Resource::Ram | Resource::Flash | Resource::Macs => budget,
+    };
+    BudgetSet(budgets.0.iter().map(translate).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::search::problem::Price;
+
+    #[test]
+    fn a_latency_becomes_the_same_share_of_macs_and_memory_stays() {
+        let full = Cost {
+            latency: Price { value: 200.0, low: 1.0, high: 300.0 },
+            ram: 9.0,
+            flash: 9.0,
+            macs: 1000.0,
+        };
+        let ram = Budget { resource: Resource::Ram, limit: 5.0 };
+        let budgets = BudgetSet(vec![Budget { resource: Resource::Latency, limit: 50.0 }, ram]);
+        let macs = Budget { resource: Resource::Macs, limit: 250.0 };
+        assert_eq!(on_macs(&budgets, &full), BudgetSet(vec![macs, ram]));
+    }
+}

@@ -1,0 +1,124 @@
+//! Problems with a known answer, for the tests of the strategies.
+
+use super::problem::{AccuracyModel, Cost, CostModel, Estimate, Price, Problem};
+use super::{BudgetSet, Hooks, Options, Progress, SearchError, Strategy, Trace, search};
+use crate::network::{Channels, Graph, Shape, Unit};
+use reports::record::{Budget, Resource};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A graph of units only; the widest bin is the full count.
+pub fn units(bins: &[&[usize]]) -> Graph {
+    let unit = |(i, bins): (usize, &&[usize])| Unit {
+        name: format!("unit{i}"),
+        full: *bins.last().unwrap(),
+        bins: bins.to_vec(),
+    };
+    Graph {
+        name: "synthetic".into(),
+        input: Shape { h: 1, w: 1, c: 1 },
+        classes: 2,
+        nodes: vec![],
+        units: bins.iter().enumerate().map(unit).collect(),
+    }
+}
+
+/// Every choice of bins.
+pub fn all_networks(graph: &Graph) -> Vec<Channels> {
+    let mut all = vec![vec![]];
+    for unit in &graph.units {
+        all = all
+            .iter()
+            .flat_map(|head: &Vec<usize>| unit.bins.iter().map(|&bin| [head.clone(), vec![bin]].concat()))
+            .collect();
+    }
+    all.into_iter().map(Channels).collect()
+}
+
+/// Costs by a formula.
+pub struct Costs<F>(pub F);
+
+impl<F: Fn(&[usize]) -> Cost> CostModel for Costs<F> {
+    fn cost(&self, channels: &Channels) -> anyhow::Result<Cost> {
+        Ok((self.0)(&channels.0))
+    }
+
+    fn latency_unit(&self) -> &str {
+        "cycles"
+    }
+}
+
+/// An exact latency, equal to every other amount.
+pub fn exact(amount: f64) -> Cost {
+    let latency = Price { value: amount, low: amount, high: amount };
+    Cost { latency, ram: amount, flash: amount, macs: amount }
+}
+
+/// Accuracies by a formula, with the loss `1 - accuracy`.
+pub struct Formula<F> {
+    accuracy: F,
+    /// Estimates taken.
+    pub n_taken: usize,
+    /// The estimate that sets the stop flag.
+    pub stop_at: usize,
+    stop: Arc<AtomicBool>,
+}
+
+impl<F: Fn(&[usize]) -> f64> Formula<F> {
+    pub fn new(accuracy: F) -> Self {
+        Formula { accuracy, n_taken: 0, stop_at: usize::MAX, stop: Arc::default() }
+    }
+}
+
+impl<F: Fn(&[usize]) -> f64> AccuracyModel for Formula<F> {
+    fn estimate(&mut self, channels: &Channels) -> anyhow::Result<Estimate> {
+        self.n_taken += 1;
+        self.stop.store(self.n_taken >= self.stop_at, Ordering::Relaxed);
+        let accuracy = (self.accuracy)(&channels.0);
+        Ok(Estimate { accuracy, loss: 1.0 - accuracy, n: 100 })
+    }
+
+    fn identity(&self) -> String {
+        "formula".into()
+    }
+}
+
+/// Runs a search that goes on from `earlier`; `saved` gets each saved trace as JSON.
+pub fn run<F: Fn(&[usize]) -> f64>(
+    (graph, costs): (&Graph, &dyn CostModel),
+    formula: &mut Formula<F>,
+    strategy: Strategy,
+    budgets: &[BudgetSet],
+    earlier: &[Trace],
+    saved: &mut Vec<Vec<u8>>,
+) -> Result<Trace, SearchError> {
+    let stop = formula.stop.clone();
+    let mut problem = Problem { graph, costs, accuracy: formula, seed: 7 };
+    let mut done = 0.0;
+    let mut watch = |p: &Progress| {
+        assert!(p.done >= done && p.done <= 1.0, "progress goes from {done} to {}", p.done);
+        done = p.done;
+    };
+    let mut save = |trace: &Trace| {
+        saved.push(serde_json::to_vec(trace)?);
+        Ok(())
+    };
+    let hooks = Hooks { stop: &stop, save: &mut save, watch: &mut watch };
+    let options = Options { random_candidates: 20, ..Options::default() };
+    search(&mut problem, strategy, budgets, &options, earlier, hooks)
+}
+
+/// As [`run`], to the end and from the start.
+pub fn run_whole(
+    problem: (&Graph, &dyn CostModel),
+    accuracy: impl Fn(&[usize]) -> f64,
+    strategy: Strategy,
+    budgets: &[BudgetSet],
+) -> Result<Trace, SearchError> {
+    run(problem, &mut Formula::new(accuracy), strategy, budgets, &[], &mut vec![])
+}
+
+/// A limit on latency alone.
+pub fn latency(limit: f64) -> BudgetSet {
+    BudgetSet(vec![Budget { resource: Resource::Latency, limit }])
+}
