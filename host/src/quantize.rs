@@ -10,7 +10,7 @@ mod fold;
 mod int8;
 mod scale;
 
-pub use blob::{Blob, Layout, encode, run_host};
+pub use blob::{Blob, encode, run_host};
 pub use calibrate::Range;
 pub use fold::{FoldedLayer, FoldedNetwork, fold};
 pub use int8::{Int8Layer, Int8Network, quantize};

@@ -1,5 +1,7 @@
 //! Networks as graphs with units and bins, and their lowering to layers.
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 pub mod check;
 pub mod graph;
 pub mod lower;

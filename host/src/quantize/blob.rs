@@ -1,36 +1,11 @@
 //! The int8 network as a model blob, and the blob run on the host with the portable kernels.
 
 use super::{Int8Network, QuantizeError};
+use crate::memory::Layout;
 use crate::network::lower::TensorId;
 use device_bench::infer;
-use device_bench::kernels::{KernelSet, scratch_bytes};
+use device_bench::kernels::KernelSet;
 use device_bench::model::{self, LayerDesc, Model, ModelDesc, TensorRef};
-
-/// Where tensors and scratch lie in the arena, bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout {
-    /// The arena.
-    pub arena_bytes: usize,
-    /// Where each tensor starts.
-    pub tensor_offsets: Vec<usize>,
-    /// Where each layer's scratch starts.
-    pub scratch_offsets: Vec<usize>,
-}
-
-impl Layout {
-    /// Every tensor beside the others: what runs on the host, where memory is no concern.
-    pub fn disjoint(network: &Int8Network) -> Layout {
-        let mut end = 0;
-        let mut tensor_offsets = Vec::with_capacity(network.tensor_lens.len());
-        for &len in &network.tensor_lens {
-            tensor_offsets.push(end);
-            end += len.next_multiple_of(4);
-        }
-        let scratch = network.layers.iter().map(|layer| scratch_bytes(&layer.lowered.spec));
-        let arena_bytes = end + scratch.max().unwrap_or(0).next_multiple_of(4);
-        Layout { arena_bytes, tensor_offsets, scratch_offsets: vec![end; network.layers.len()] }
-    }
-}
 
 /// Bytes that start at a multiple of four, as the blob of a model has to.
 #[derive(Debug)]

@@ -1,8 +1,9 @@
 use super::*;
 use crate::dataset::{self, Images};
 use crate::engine::{CpuEngine, Engine, Mode, Params};
+use crate::memory::{Layout, plan};
 use crate::network::lower::lower;
-use crate::network::zoo::{ZooOptions, network};
+use crate::network::zoo::{NAMES, ZooOptions, network};
 use crate::network::{Channels, Graph, Shape};
 use crate::train::{NesterovSgd, SgdParams, recalibrate::recalibrate, soft_cross_entropy};
 use candle_core::{DType, Device, Tensor};
@@ -129,8 +130,9 @@ fn a_trained_network_answers_in_int8_as_it_does_in_float() -> Outcome {
             |images: &Images, i: usize| -> Vec<f32> { images.pixels(i).iter().map(|&p| scaled(p)).collect() };
         let calibration: Vec<Vec<f32>> = (0..100).map(|i| pixels(&data.train, i)).collect();
         let int8 = quantize(&folded, &folded.calibrate(calibration.iter().map(Vec::as_slice), 0.0)?)?;
-        let blob = encode(&int8, &Layout::disjoint(&int8))?;
-        let priced = lower(&graph, &graph.full())?.flash_bytes();
+        let lowered = lower(&graph, &graph.full())?;
+        let blob = encode(&int8, &plan(&lowered).layout)?;
+        let priced = lowered.flash_bytes();
         assert_eq!(blob.bytes().len() as u64, priced, "{name}: flash deployed and priced");
         let test = data.test.images();
         let n = 300;
@@ -159,6 +161,28 @@ fn a_trained_network_answers_in_int8_as_it_does_in_float() -> Outcome {
 }
 
 #[test]
+fn a_planned_arena_gives_the_logits_of_one_where_nothing_is_shared() -> Outcome {
+    for name in NAMES {
+        let graph = graph(name, 28, 1);
+        let engine = engine(&graph, 6);
+        for channels in [graph.full(), graph.smallest()] {
+            recalibrate(&engine, &channels, [Ok(noise(8, graph.input, 1))])?;
+            let folded = fold(&graph, &channels, engine.params(), &engine.statistics())?;
+            let images = rows(&noise(5, graph.input, 2));
+            let int8 = quantize(&folded, &folded.calibrate(images.iter().map(Vec::as_slice), 0.0)?)?;
+            let images: Vec<Vec<i8>> = images.iter().map(|image| int8.quantize_image(image)).collect();
+            let run = |layout| run_host(encode(&int8, &layout)?.bytes(), images.iter().map(Vec::as_slice));
+            let lowered = lower(&graph, &channels)?;
+            let planned = plan(&lowered).layout;
+            let disjoint = Layout::disjoint(&lowered);
+            assert!(planned.arena_bytes < disjoint.arena_bytes, "{name}: nothing is shared");
+            assert_eq!(run(planned)?, run(disjoint)?, "{name} {channels:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn a_blob_is_refused_for_another_image_or_layout() -> Outcome {
     let graph = graph("resnet-8", 28, 1);
     let engine = engine(&graph, 5);
@@ -167,7 +191,7 @@ fn a_blob_is_refused_for_another_image_or_layout() -> Outcome {
     assert!(matches!(folded.calibrate([], 0.0), Err(QuantizeError::NoImages)));
     let image = &rows(&noise(1, graph.input, 2))[0];
     let int8 = quantize(&folded, &folded.calibrate([image.as_slice()], 0.001)?)?;
-    let mut layout = Layout::disjoint(&int8);
+    let mut layout = plan(&lower(&graph, &graph.smallest())?).layout;
     let blob = encode(&int8, &layout)?;
     assert!(matches!(run_host(blob.bytes(), [&[0i8; 3][..]]), Err(QuantizeError::Image { found: 3, .. })));
     let copy = Blob::copy_of(blob.bytes());
