@@ -5,6 +5,7 @@
 //! and ends with the same bytes as an uninterrupted one.
 
 pub mod budget;
+mod costs;
 mod explorer;
 mod flops;
 mod greedy;
@@ -15,6 +16,7 @@ pub mod trace;
 mod uniform;
 
 pub use budget::{Amount, BudgetError, BudgetSet, BudgetSetSpec, BudgetSpec, LatencyUnit};
+pub use costs::TableCosts;
 pub use explorer::{Hooks, Progress};
 pub use problem::{AccuracyModel, Cost, CostModel, Estimate, Price, Problem};
 pub use strategy::{Strategy, UnknownStrategy};
