@@ -5,7 +5,7 @@ use crate::memory::{Layout, plan};
 use crate::network::lower::lower;
 use crate::network::zoo::{NAMES, ZooOptions, network};
 use crate::network::{Channels, Graph, Shape};
-use crate::train::{NesterovSgd, SgdParams, recalibrate::recalibrate, soft_cross_entropy};
+use crate::train::{NesterovSgd, SgdParams, recalibrate, soft_cross_entropy};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::Optimizer as _;
 use rand::{RngExt as _, SeedableRng as _};

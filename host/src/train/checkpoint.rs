@@ -1,28 +1,40 @@
-//! A training on disk: weights, velocities and history, in one safetensors file.
+//! A training on disk: weights, velocities and where it is, in one safetensors file.
 
 use super::{NesterovSgd, TrainError};
 use crate::engine::Params;
 use candle_core::{Device, Tensor};
 use reports::record::EpochRecord;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
 
-/// The history as JSON; everything random follows from the seed and the epoch's number.
-const HISTORY: &str = "training.history";
+/// [`State`] as JSON.
+const STATE: &str = "training.state";
 /// What was trained with which recipe, as JSON.
 const IDENTITY: &str = "training.identity";
 
-/// Writes the state after an epoch; the file is whole or the old one.
+/// Where a training is; everything random follows from it and the seed.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct State {
+    /// The whole epochs.
+    pub history: Vec<EpochRecord>,
+    /// Steps done in the epoch after them.
+    pub step: usize,
+    /// The losses of these steps, added up.
+    pub loss_sum: f64,
+}
+
+/// Writes the state after a step; the file is whole or the old one.
 pub(super) fn save(
     path: &Path,
     params: &Params,
     sgd: &NesterovSgd,
-    history: &[EpochRecord],
+    state: &State,
     identity: &str,
 ) -> Result<(), TrainError> {
-    let json = serde_json::to_vec(history).expect("numbers and options become JSON");
+    let json = serde_json::to_vec(state).expect("numbers and options become JSON");
     let mut tensors: HashMap<String, Tensor> = HashMap::new();
-    tensors.insert(HISTORY.into(), bytes_tensor(json)?);
+    tensors.insert(STATE.into(), bytes_tensor(json)?);
     tensors.insert(IDENTITY.into(), bytes_tensor(identity.as_bytes().to_vec())?);
     for ((name, var), velocity) in params.vars().into_iter().zip(sgd.velocities()) {
         if let Some(velocity) = velocity {
@@ -38,13 +50,13 @@ pub(super) fn save(
     })
 }
 
-/// Restores what [`save`] wrote and returns the history; `None` if there is no file.
+/// Restores what [`save`] wrote and returns the state; `None` if there is no file.
 pub(super) fn load(
     path: &Path,
     params: &Params,
     sgd: &mut NesterovSgd,
     identity: &str,
-) -> Result<Option<Vec<EpochRecord>>, TrainError> {
+) -> Result<Option<State>, TrainError> {
     if !path.exists() {
         return Ok(None);
     }
@@ -59,7 +71,7 @@ pub(super) fn load(
     if bytes(IDENTITY)? != identity.as_bytes() {
         return Err(TrainError::OtherTraining { path: path.to_owned() });
     }
-    let history = serde_json::from_slice(&bytes(HISTORY)?).map_err(|error| damaged(error.to_string()))?;
+    let state = serde_json::from_slice(&bytes(STATE)?).map_err(|error| damaged(error.to_string()))?;
     let vars = params.vars();
     // Everything is looked at before anything is changed.
     for (name, var) in &vars {
@@ -75,7 +87,7 @@ pub(super) fn load(
     for (name, var) in &vars {
         var.set(&tensors[name].to_device(var.device())?)?;
     }
-    Ok(Some(history))
+    Ok(Some(state))
 }
 
 fn velocity_name(name: &str) -> String {

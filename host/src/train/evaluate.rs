@@ -1,9 +1,9 @@
 //! Accuracy and loss of a subnet on images.
 
-use crate::dataset::{Images, Normalisation};
+use crate::dataset::{Images, Normalisation, SearchSplit, TestSplit};
 use crate::engine::{Engine, Mode};
 use crate::network::Channels;
-use candle_core::Result;
+use candle_core::{Result, bail};
 
 const BATCH: usize = 100;
 
@@ -18,18 +18,52 @@ pub struct Evaluation {
     pub n: usize,
 }
 
-/// Evaluates the subnet that was recalibrated last on the images of a split.
+/// Evaluates the subnet that was recalibrated last on images that training and search may see.
 ///
-/// Without images, accuracy and loss are 0.
+/// Without images, accuracy and loss are 0. Test images are for [`evaluate_test`]:
+///
+/// ```compile_fail,E0308
+/// # use edgeslim::{dataset::{Normalisation, TestSplit}, engine::Engine, network::Channels, train};
+/// fn leak(engine: &dyn Engine, channels: &Channels, test: &TestSplit, norm: &Normalisation) {
+///     train::evaluate(engine, channels, test, norm);
+/// }
+/// ```
 ///
 /// # Errors
-/// What the engine returns, also where `channels` are not the recalibrated ones.
+/// What the engine returns, also where `channels` are not the recalibrated ones; labels that it does not tell.
 pub fn evaluate(
+    engine: &dyn Engine,
+    channels: &Channels,
+    split: &SearchSplit,
+    normalisation: &Normalisation,
+) -> Result<Evaluation> {
+    evaluate_images(engine, channels, split.images(), normalisation)
+}
+
+/// [`evaluate`] on the test images: for `verify` and the final evaluation of a retrained subnet, never to
+/// choose anything.
+///
+/// # Errors
+/// Those of [`evaluate`].
+pub fn evaluate_test(
+    engine: &dyn Engine,
+    channels: &Channels,
+    split: &TestSplit,
+    normalisation: &Normalisation,
+) -> Result<Evaluation> {
+    evaluate_images(engine, channels, split.images(), normalisation)
+}
+
+fn evaluate_images(
     engine: &dyn Engine,
     channels: &Channels,
     images: &Images,
     normalisation: &Normalisation,
 ) -> Result<Evaluation> {
+    let classes = engine.graph().classes;
+    if images.classes() > classes {
+        bail!("{}: images of {} classes, it tells {classes}", engine.graph().name, images.classes());
+    }
     let order: Vec<usize> = (0..images.len()).collect();
     let (mut right, mut loss) = (0usize, 0f64);
     for indices in order.chunks(BATCH) {

@@ -1,6 +1,7 @@
 //! Training loops around an engine: losses, the sandwich rule, the optimiser, recalibration.
 
-pub mod checkpoint;
+mod checkpoint;
+mod error;
 pub mod evaluate;
 pub mod optim;
 pub mod plain;
@@ -9,9 +10,11 @@ pub mod schedule;
 pub mod supernet;
 pub mod training;
 
-pub use evaluate::{Evaluation, evaluate};
+pub use error::TrainError;
+pub use evaluate::{Evaluation, evaluate, evaluate_test};
 pub use optim::{NesterovSgd, SgdParams};
-pub use training::{Goal, Progress, TrainError, Training, train};
+pub use recalibrate::{recalibrate, recalibrate_on};
+pub use training::{Goal, Progress, Training, Validation, train};
 
 use candle_core::{Result, Tensor};
 

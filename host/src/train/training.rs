@@ -1,74 +1,27 @@
 //! A whole training: epochs of a supernet or of one subnet, with checkpoints, resumed where it stopped.
 
+use super::checkpoint::{self, State};
 use super::plain::plain_step;
 use super::schedule::cosine_with_warm_up;
 use super::supernet::sandwich_step;
-use super::{NesterovSgd, SgdParams, checkpoint};
+use super::{NesterovSgd, SgdParams, TrainError, evaluate, recalibrate_on};
 use crate::config::Recipe;
-use crate::dataset::{Augment, Normalisation, TrainSplit, one_hot};
+use crate::dataset::{Augment, Normalisation, SearchSplit, TrainSplit, one_hot};
 use crate::engine::Engine;
-use crate::network::Channels;
+use crate::network::{Channels, Graph};
 use candle_nn::Optimizer as _;
 use rand::{SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
 use reports::record::EpochRecord;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 const MOMENTUM: f64 = 0.9;
 
-/// A training does not reach its end.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainError {
-    /// The loss is no number any more; the last checkpoint is kept.
-    #[error("epoch {epoch}, step {step}: the loss is {loss}; train with a smaller learning rate than {peak}")]
-    NotFinite {
-        /// From 1.
-        epoch: usize,
-        /// Of the epoch, from 1.
-        step: usize,
-        /// The loss.
-        loss: f32,
-        /// The recipe's learning rate.
-        peak: f64,
-    },
-    /// The stop flag was set; a later call goes on after the last whole epoch.
-    #[error("stopped in epoch {epoch}; run it again to go on from there")]
-    Stopped {
-        /// From 1; it will be trained from its start.
-        epoch: usize,
-    },
-    /// There is nothing to learn from.
-    #[error("no training image, or a batch of none")]
-    Empty,
-    /// A checkpoint cannot be written.
-    #[error("{path}: {source}")]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// A checkpoint is damaged.
-    #[error("{path}: {problem}; delete the file to train from the start")]
-    Checkpoint {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
-    /// A checkpoint of another network, recipe or seed.
-    #[error("{path}: written by another training; delete the file to train from the start")]
-    OtherTraining {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The engine or the optimiser failed.
-    #[error(transparent)]
-    Candle(#[from] candle_core::Error),
-}
+/// Within an epoch a checkpoint is written after so many steps: up to about a minute of work.
+const CHECKPOINT_STEPS: usize = 500;
 
 /// What is trained.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -78,6 +31,27 @@ pub enum Goal {
     Supernet,
     /// One subnet, from scratch.
     Subnet(Channels),
+}
+
+impl Goal {
+    /// The subnet whose accuracy is recorded: a supernet's largest.
+    fn channels(&self, graph: &Graph) -> Channels {
+        match self {
+            Goal::Supernet => graph.widest(),
+            Goal::Subnet(channels) => channels.clone(),
+        }
+    }
+}
+
+/// When and on what the accuracy of a training is looked at; the weights do not depend on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Validation<'a> {
+    /// The images.
+    pub images: &'a SearchSplit,
+    /// After every n-th epoch and the last one; at least 1.
+    pub every: usize,
+    /// Training images of the recalibration before it.
+    pub recalibration_images: usize,
 }
 
 /// What a training is made of.
@@ -95,6 +69,8 @@ pub struct Training<'a> {
     pub normalisation: &'a Normalisation,
     /// Decides the order of images, their augmentation and the random subnets.
     pub seed: u64,
+    /// Fills the history's accuracies, of the subnet or of a supernet's largest.
+    pub validation: Option<Validation<'a>>,
 }
 
 /// Where a training is.
@@ -118,10 +94,12 @@ pub struct Progress {
 
 /// Trains until the recipe's last epoch and returns the history; goes on from `checkpoint` if that file exists.
 ///
-/// An interrupted training that goes on ends with the same bytes as an uninterrupted one.
+/// The checkpoint is written after every epoch, every 500 steps within one, and when `stop` is set. An interrupted
+/// training that goes on ends with the same bytes as an uninterrupted one. The engine has no batch-norm statistics
+/// afterwards.
 ///
 /// # Errors
-/// [`TrainError`]; the checkpoint of the last whole epoch stays.
+/// [`TrainError`]; the last checkpoint stays.
 pub fn train(
     engine: &dyn Engine,
     training: &Training<'_>,
@@ -129,101 +107,188 @@ pub fn train(
     stop: &AtomicBool,
     watch: &mut dyn FnMut(Progress),
 ) -> Result<Vec<EpochRecord>, TrainError> {
-    let recipe = training.recipe;
-    let n_images = training.data.images().len();
-    let batch = recipe.batch.min(n_images);
-    if batch == 0 {
-        return Err(TrainError::Empty);
+    let mut run = Run::begin(engine, training, checkpoint)?;
+    let mut pace = Pace { started: Instant::now(), begin: run.done(), watch };
+    while run.state.history.len() < training.recipe.epochs {
+        run.epoch(stop, &mut pace)?;
     }
-    let identity = identity(engine, training);
-    let sgd = SgdParams { learning_rate: 0.0, momentum: MOMENTUM, weight_decay: recipe.weight_decay };
-    let mut sgd = NesterovSgd::for_network(engine.params(), sgd);
-    let mut history = checkpoint::load(checkpoint, engine.params(), &mut sgd, &identity)?.unwrap_or_default();
-    let begin = history.len();
-    let mut pace = Pace { started: Instant::now(), batch, steps: n_images / batch, begin, recipe, watch };
-    for epoch in begin..recipe.epochs {
-        history.push(run_epoch(engine, training, epoch, &mut sgd, stop, &mut pace)?);
-        checkpoint::save(checkpoint, engine.params(), &sgd, &history, &identity)?;
-    }
-    Ok(history)
+    engine.reset_statistics();
+    Ok(run.state.history)
 }
 
-/// Reports progress; `steps` are those of an epoch, the ones before `begin` were not run by this call.
+/// A training under way.
+struct Run<'a> {
+    engine: &'a dyn Engine,
+    training: &'a Training<'a>,
+    checkpoint: &'a Path,
+    identity: String,
+    sgd: NesterovSgd,
+    state: State,
+    /// Images a step.
+    batch: usize,
+    /// Steps an epoch.
+    steps: usize,
+}
+
+impl<'a> Run<'a> {
+    /// From the start, or from where the checkpoint is.
+    fn begin(
+        engine: &'a dyn Engine,
+        training: &'a Training<'a>,
+        checkpoint: &'a Path,
+    ) -> Result<Run<'a>, TrainError> {
+        let images = training.data.images();
+        let batch = training.recipe.batch.min(images.len());
+        if batch == 0 {
+            return Err(TrainError::Empty);
+        }
+        let graph = engine.graph();
+        if images.classes() > graph.classes {
+            let (network, found, classes) = (graph.name.clone(), images.classes(), graph.classes);
+            return Err(TrainError::Classes { network, found, classes });
+        }
+        let identity = identity(engine, training);
+        let weight_decay = training.recipe.weight_decay;
+        let sgd = SgdParams { learning_rate: 0.0, momentum: MOMENTUM, weight_decay };
+        let mut sgd = NesterovSgd::for_network(engine.params(), sgd);
+        let state = checkpoint::load(checkpoint, engine.params(), &mut sgd, &identity)?.unwrap_or_default();
+        let steps = images.len() / batch;
+        Ok(Run { engine, training, checkpoint, identity, sgd, state, batch, steps })
+    }
+
+    /// Steps done in the whole training.
+    fn done(&self) -> usize {
+        self.state.history.len() * self.steps + self.state.step
+    }
+
+    /// Trains the rest of an epoch, evaluates it and writes the checkpoint.
+    fn epoch(&mut self, stop: &AtomicBool, pace: &mut Pace<'_>) -> Result<(), TrainError> {
+        let epoch = self.state.history.len() + 1;
+        let order = self.order();
+        for indices in order.chunks_exact(self.batch).skip(self.state.step) {
+            if stop.load(Ordering::Relaxed) {
+                self.save()?;
+                return Err(TrainError::Stopped { epoch });
+            }
+            let loss = self.step(indices)?;
+            self.state.step += 1;
+            self.state.loss_sum += f64::from(loss);
+            if !loss.is_finite() {
+                return Err(self.not_finite());
+            }
+            pace.report(self, loss);
+            if self.state.step.is_multiple_of(CHECKPOINT_STEPS) && self.state.step < self.steps {
+                self.save()?;
+            }
+        }
+        let loss = self.state.loss_sum / self.steps as f64;
+        let record =
+            EpochRecord { epoch, loss, accuracy: self.accuracy(epoch)?, lr: self.sgd.learning_rate() };
+        self.state.history.push(record);
+        self.state = State { history: std::mem::take(&mut self.state.history), ..State::default() };
+        self.save()
+    }
+
+    /// One step on the images `indices`; returns its loss.
+    fn step(&mut self, indices: &[usize]) -> Result<f32, TrainError> {
+        let Training { goal, recipe, augment, data, normalisation, .. } = *self.training;
+        let (engine, done) = (self.engine, self.done());
+        let rate = cosine_with_warm_up(recipe.learning_rate, done, recipe.epochs * self.steps);
+        self.sgd.set_learning_rate(rate);
+        let mut rng = self.stream(Purpose::Augment, done);
+        let images = normalisation.training_batch(data, indices, augment, &mut rng, engine.device())?;
+        let labels = one_hot(data.images(), indices, engine.graph().classes, engine.device())?;
+        Ok(match goal {
+            Goal::Supernet => {
+                let mut rng = self.stream(Purpose::Widths, done);
+                sandwich_step(engine, &images, &labels, &mut self.sgd, &mut rng)?
+            }
+            Goal::Subnet(channels) => plain_step(engine, channels, &images, &labels, &mut self.sgd)?,
+        })
+    }
+
+    /// On the validation images after `epoch` epochs, where it is due.
+    fn accuracy(&self, epoch: usize) -> Result<Option<f64>, TrainError> {
+        let Training { goal, recipe, data, normalisation, validation, .. } = *self.training;
+        let due = |v: &Validation<'_>| epoch.is_multiple_of(v.every.max(1)) || epoch == recipe.epochs;
+        let Some(validation) = validation.filter(due) else { return Ok(None) };
+        let channels = goal.channels(self.engine.graph());
+        recalibrate_on(self.engine, &channels, data, normalisation, validation.recalibration_images)?;
+        Ok(Some(evaluate(self.engine, &channels, validation.images, normalisation)?.accuracy))
+    }
+
+    /// Writes the checkpoint, unless a weight is no number.
+    fn save(&self) -> Result<(), TrainError> {
+        for (_, var) in self.engine.params().vars() {
+            let weights: Vec<f32> = var.as_detached_tensor().flatten_all()?.to_vec1()?;
+            if !weights.iter().all(|w| w.is_finite()) {
+                return Err(self.not_finite());
+            }
+        }
+        checkpoint::save(self.checkpoint, self.engine.params(), &self.sgd, &self.state, &self.identity)
+    }
+
+    /// After the step that was done last.
+    fn not_finite(&self) -> TrainError {
+        let last = self.done().saturating_sub(1);
+        let peak = self.training.recipe.learning_rate;
+        TrainError::NotFinite { epoch: last / self.steps + 1, step: last % self.steps + 1, peak }
+    }
+
+    /// The images of the epoch under way, shuffled.
+    fn order(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.training.data.images().len()).collect();
+        order.shuffle(&mut self.stream(Purpose::Order, self.done() - self.state.step));
+        order
+    }
+
+    /// Random numbers of one step and purpose, whatever was drawn before.
+    fn stream(&self, purpose: Purpose, step: usize) -> ChaCha8Rng {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.training.seed);
+        rng.set_stream(3 * step as u64 + purpose as u64);
+        rng
+    }
+}
+
+/// What random numbers are for.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Order,
+    Augment,
+    Widths,
+}
+
+/// Reports progress; the steps before `begin` were not done by this call.
 struct Pace<'a> {
     started: Instant,
-    batch: usize,
-    steps: usize,
     begin: usize,
-    recipe: &'a Recipe,
     watch: &'a mut dyn FnMut(Progress),
 }
 
 impl Pace<'_> {
-    fn report(&mut self, epoch: usize, step: usize, loss: f32) {
-        let n_steps = self.recipe.epochs * self.steps;
+    fn report(&mut self, run: &Run<'_>, loss: f32) {
+        let n_epochs = run.training.recipe.epochs;
+        let (step, n_steps) = (run.done(), n_epochs * run.steps);
         let seconds = self.started.elapsed().as_secs_f64().max(1e-9);
-        let done = (step - self.begin * self.steps) as f64;
+        let done = (step - self.begin) as f64;
         (self.watch)(Progress {
-            epoch: epoch + 1,
-            n_epochs: self.recipe.epochs,
+            epoch: run.state.history.len() + 1,
+            n_epochs,
             step,
             n_steps,
             loss,
-            images_per_s: done * self.batch as f64 / seconds,
+            images_per_s: done * run.batch as f64 / seconds,
             left_s: (n_steps - step) as f64 * seconds / done,
         });
     }
 }
 
-fn run_epoch(
-    engine: &dyn Engine,
-    training: &Training<'_>,
-    epoch: usize,
-    sgd: &mut NesterovSgd,
-    stop: &AtomicBool,
-    pace: &mut Pace<'_>,
-) -> Result<EpochRecord, TrainError> {
-    let Training { goal, recipe, augment, data, normalisation, seed } = *training;
-    let (mut order_rng, mut width_rng) = (stream(seed, epoch, 0), stream(seed, epoch, 1));
-    let mut order: Vec<usize> = (0..data.images().len()).collect();
-    order.shuffle(&mut order_rng);
-    let (device, classes) = (engine.device(), engine.graph().classes);
-    let mut sum = 0f64;
-    for (step, indices) in order.chunks_exact(pace.batch).enumerate() {
-        if stop.load(Ordering::Relaxed) {
-            return Err(TrainError::Stopped { epoch: epoch + 1 });
-        }
-        let done = epoch * pace.steps + step;
-        let n_steps = recipe.epochs * pace.steps;
-        sgd.set_learning_rate(cosine_with_warm_up(recipe.learning_rate, done, n_steps));
-        let images = normalisation.training_batch(data, indices, augment, &mut order_rng, device)?;
-        let labels = one_hot(data.images(), indices, classes, device)?;
-        let loss = match goal {
-            Goal::Supernet => sandwich_step(engine, &images, &labels, sgd, &mut width_rng)?,
-            Goal::Subnet(channels) => plain_step(engine, channels, &images, &labels, sgd)?,
-        };
-        if !loss.is_finite() {
-            let peak = recipe.learning_rate;
-            return Err(TrainError::NotFinite { epoch: epoch + 1, step: step + 1, loss, peak });
-        }
-        sum += f64::from(loss);
-        pace.report(epoch, done + 1, loss);
-    }
-    let loss = sum / pace.steps as f64;
-    Ok(EpochRecord { epoch: epoch + 1, loss, accuracy: None, lr: sgd.learning_rate() })
-}
-
-/// Random numbers of one epoch and purpose, whatever was drawn before.
-fn stream(seed: u64, epoch: usize, purpose: u64) -> ChaCha8Rng {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(2 * epoch as u64 + purpose);
-    rng
-}
-
 /// What two trainings must share for one to go on from the other's checkpoint.
 fn identity(engine: &dyn Engine, training: &Training<'_>) -> String {
-    let Training { goal, recipe, augment, data, normalisation, seed } = training;
-    let parts = (engine.graph(), goal, recipe, augment, data.images().digest(), normalisation, seed);
+    let Training { goal, recipe, augment, data, normalisation, seed, validation } = training;
+    let validation = validation.map(|v| (v.images.images().digest(), v.every, v.recalibration_images));
+    let images = data.images().digest();
+    let parts = (engine.graph(), goal, recipe, augment, images, normalisation, seed, validation);
     serde_json::to_string(&parts).expect("plain data becomes JSON")
 }
 

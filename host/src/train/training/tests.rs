@@ -1,10 +1,11 @@
 use super::*;
-use crate::dataset::{self, Images, TestSplit, hold_out};
+use crate::dataset::{self, hold_out};
 use crate::engine::{CpuEngine, Params};
 use crate::network::zoo::{ZooOptions, network};
 use crate::network::{Graph, Shape};
-use crate::train::{evaluate, recalibrate::recalibrate};
+use crate::train::evaluate_test;
 use candle_core::Device;
+use std::path::PathBuf;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -17,10 +18,10 @@ fn engine() -> CpuEngine {
     CpuEngine::new(graph(), Params::new(&graph(), 1, &Device::Cpu).unwrap(), 0).unwrap()
 }
 
-fn data(n: usize) -> (TrainSplit, TestSplit) {
-    let data = dataset::open("embedded").unwrap();
-    let images: Images = data.train.select(&(0..n).collect::<Vec<_>>());
-    (hold_out(&images, 0, 1).0, data.test)
+/// `n` training images and another 100 held out.
+fn data(n: usize) -> (TrainSplit, SearchSplit) {
+    let images = dataset::open("embedded").unwrap().train;
+    hold_out(&images.select(&(0..n + 100).collect::<Vec<_>>()), 100, 1)
 }
 
 fn recipe(epochs: usize, learning_rate: f64) -> Recipe {
@@ -29,6 +30,9 @@ fn recipe(epochs: usize, learning_rate: f64) -> Recipe {
 
 struct Setup {
     train: TrainSplit,
+    search: SearchSplit,
+    /// Epochs between validations, if any.
+    every: Option<usize>,
     normalisation: Normalisation,
     recipe: Recipe,
     goal: Goal,
@@ -37,9 +41,9 @@ struct Setup {
 
 impl Setup {
     fn new(goal: Goal, recipe: Recipe, n: usize) -> Setup {
-        let train = data(n).0;
+        let (train, search) = data(n);
         let normalisation = Normalisation::of(&train);
-        Setup { train, normalisation, recipe, goal, dir: tempfile::tempdir().unwrap() }
+        Setup { train, search, every: None, normalisation, recipe, goal, dir: tempfile::tempdir().unwrap() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -53,7 +57,10 @@ impl Setup {
         stop: &AtomicBool,
         watch: &mut dyn FnMut(Progress),
     ) -> Result<Vec<EpochRecord>, TrainError> {
+        let validation =
+            self.every.map(|every| Validation { images: &self.search, every, recalibration_images: 64 });
         let training = Training {
+            validation,
             goal: &self.goal,
             recipe: &self.recipe,
             augment: Augment::FlipShift,
@@ -68,7 +75,8 @@ impl Setup {
 #[test]
 fn a_training_that_was_stopped_ends_with_the_bytes_of_one_that_was_not() -> Outcome {
     for goal in [Goal::Supernet, Goal::Subnet(graph().smallest())] {
-        let setup = Setup::new(goal, recipe(3, 0.1), 128);
+        let mut setup = Setup::new(goal, recipe(3, 0.1), 128);
+        setup.every = Some(1);
         let stop = AtomicBool::new(false);
         let whole = setup.run(&engine(), "whole", &stop, &mut |_| ())?;
         // In the middle of the second epoch.
@@ -77,9 +85,49 @@ fn a_training_that_was_stopped_ends_with_the_bytes_of_one_that_was_not() -> Outc
         stop.store(false, Ordering::Relaxed);
         let mut first = None;
         let resumed = setup.run(&engine(), "cut", &stop, &mut |p| first = first.or(Some(p.step)))?;
-        assert_eq!(first, Some(5), "it goes on with the second epoch");
+        assert_eq!(first, Some(7), "it goes on with the next step");
         assert_eq!(whole, resumed);
         assert!(std::fs::read(setup.path("whole"))? == std::fs::read(setup.path("cut"))?);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_training_that_was_killed_goes_on_from_the_last_500_steps() -> Outcome {
+    let one_image = Recipe { batch: 1, ..recipe(1, 0.01) };
+    let setup = Setup::new(Goal::Subnet(graph().smallest()), one_image, 502);
+    let stop = AtomicBool::new(false);
+    setup.run(&engine(), "whole", &stop, &mut |p| {
+        if p.step == 502 {
+            std::fs::copy(setup.path("whole"), setup.path("killed")).unwrap();
+        }
+    })?;
+    let mut steps = Vec::new();
+    setup.run(&engine(), "killed", &stop, &mut |p| steps.push(p.step))?;
+    assert_eq!(steps, [501, 502]);
+    assert!(std::fs::read(setup.path("whole"))? == std::fs::read(setup.path("killed"))?);
+    Ok(())
+}
+
+#[test]
+fn validation_fills_the_accuracies_and_changes_no_weight() -> Outcome {
+    for goal in [Goal::Supernet, Goal::Subnet(graph().smallest())] {
+        let mut setup = Setup::new(goal, recipe(3, 0.1), 128);
+        let stop = AtomicBool::new(false);
+        let (with, without) = (engine(), engine());
+        let silent = setup.run(&without, "without", &stop, &mut |_| ())?;
+        setup.every = Some(2);
+        let history = setup.run(&with, "with", &stop, &mut |_| ())?;
+        for ((name, a), (_, b)) in with.params().vars().iter().zip(without.params().vars()) {
+            let values = |var: &candle_core::Var| var.flatten_all()?.to_vec1::<f32>();
+            assert_eq!(values(a)?, values(&b)?, "{name}");
+        }
+        assert!(silent.iter().all(|epoch| epoch.accuracy.is_none()));
+        let channels = setup.goal.channels(&graph());
+        recalibrate_on(&with, &channels, &setup.train, &setup.normalisation, 64)?;
+        let last = evaluate(&with, &channels, &setup.search, &setup.normalisation)?.accuracy;
+        assert!(history[0].accuracy.is_none() && history[1].accuracy.is_some(), "{history:?}");
+        assert_eq!(history[2].accuracy, Some(last));
     }
     Ok(())
 }
@@ -94,7 +142,22 @@ fn a_finished_training_is_not_trained_again() -> Outcome {
 }
 
 #[test]
-fn a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint() -> Outcome {
+fn a_training_that_diverges_stops_and_keeps_the_last_checkpoint() -> Outcome {
+    let setup = Setup::new(Goal::Supernet, recipe(2, 1e30), 64);
+    let stop = AtomicBool::new(false);
+    let stopped = setup.run(&engine(), "a", &stop, &mut |_| stop.store(true, Ordering::Relaxed));
+    assert!(matches!(stopped, Err(TrainError::Stopped { .. })), "{stopped:?}");
+    let kept = std::fs::read(setup.path("a"))?;
+    stop.store(false, Ordering::Relaxed);
+    let error = setup.run(&engine(), "a", &stop, &mut |_| ()).unwrap_err();
+    assert!(matches!(error, TrainError::NotFinite { epoch: 1, step: 2, .. }), "{error:?}");
+    assert!(error.to_string().contains("smaller learning rate"), "{error}");
+    assert!(std::fs::read(setup.path("a"))? == kept);
+    Ok(())
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_never_written() -> Outcome {
     let setup = Setup::new(Goal::Subnet(graph().full()), recipe(2, 0.1), 64);
     let engine = engine();
     let stop = AtomicBool::new(false);
@@ -102,13 +165,26 @@ fn a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint() -> Outcome {
     let path = setup.path("a");
     let bias = engine.params().get("head.bias")?.clone();
     let error = setup.run(&engine, "a", &stop, &mut |p| {
-        if p.step == 3 {
+        if p.step == 4 {
             kept = std::fs::read(&path).unwrap();
             bias.set(&(bias.as_detached_tensor() * f64::NAN).unwrap()).unwrap();
         }
     });
     assert!(matches!(error, Err(TrainError::NotFinite { epoch: 2, step: 2, .. })), "{error:?}");
     assert!(!kept.is_empty() && std::fs::read(&path)? == kept);
+    Ok(())
+}
+
+#[test]
+fn images_of_more_classes_than_the_network_tells_are_refused() -> Outcome {
+    let setup = Setup::new(Goal::Supernet, recipe(1, 0.1), 64);
+    let shape = Shape { h: 28, w: 28, c: 1 };
+    let graph = network("mobilenet-v1-tiny", shape, 9, ZooOptions::default())?;
+    let engine = CpuEngine::new(graph.clone(), Params::new(&graph, 1, &Device::Cpu)?, 0)?;
+    let error = setup.run(&engine, "a", &AtomicBool::new(false), &mut |_| ());
+    assert!(matches!(error, Err(TrainError::Classes { found: 10, classes: 9, .. })), "{error:?}");
+    recalibrate_on(&engine, &graph.full(), &setup.train, &setup.normalisation, 64)?;
+    assert!(evaluate(&engine, &graph.full(), &setup.search, &setup.normalisation).is_err());
     Ok(())
 }
 
@@ -143,15 +219,13 @@ fn a_checkpoint_of_another_recipe_is_refused() -> Outcome {
 
 #[test]
 fn a_supernet_learns_and_its_largest_subnet_tells_test_images_apart() -> Outcome {
-    let setup = Setup::new(Goal::Supernet, recipe(6, 0.1), 2000);
+    let setup = Setup::new(Goal::Supernet, recipe(6, 0.1), 1900);
     let engine = engine();
     let history = setup.run(&engine, "a", &AtomicBool::new(false), &mut |_| ())?;
     assert!(history[5].loss < 0.7 * history[0].loss, "{history:?}");
-    let images = setup.train.images();
-    let order: Vec<usize> = (0..1000).collect();
-    let batches = order.chunks(100).map(|i| setup.normalisation.batch(images, i, &Device::Cpu));
-    recalibrate(&engine, &graph().widest(), batches)?;
-    let found = evaluate(&engine, &graph().widest(), data(0).1.images(), &setup.normalisation)?;
+    recalibrate_on(&engine, &graph().widest(), &setup.train, &setup.normalisation, 1000)?;
+    let test = dataset::open("embedded")?.test;
+    let found = evaluate_test(&engine, &graph().widest(), &test, &setup.normalisation)?;
     // Six short epochs reach about 69 %, thirty at twice the rate 84 %; guessing is right for 10 %.
     assert!(found.accuracy > 0.6 && found.n == 1000, "{found:?}");
     Ok(())

@@ -1,0 +1,65 @@
+//! Why a training does not reach its end.
+
+use std::path::PathBuf;
+
+/// A training does not reach its end.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The loss or a weight is no number any more; the last checkpoint before that is kept.
+    #[error(
+        "epoch {epoch}, step {step}: the loss or a weight is not finite; train with a smaller learning rate than \
+         {peak}"
+    )]
+    NotFinite {
+        /// From 1.
+        epoch: usize,
+        /// Of the epoch, from 1.
+        step: usize,
+        /// The recipe's learning rate.
+        peak: f64,
+    },
+    /// The stop flag was set; the checkpoint is written and a later call goes on with the next step.
+    #[error("stopped in epoch {epoch}; run it again to go on from there")]
+    Stopped {
+        /// From 1.
+        epoch: usize,
+    },
+    /// There is nothing to learn from.
+    #[error("no training image, or a batch of none")]
+    Empty,
+    /// Images of a class that the network does not tell.
+    #[error("images of {found} classes, but {network} tells {classes}; build it for the data's classes")]
+    Classes {
+        /// The network's name.
+        network: String,
+        /// Classes of the images.
+        found: usize,
+        /// Classes of the network.
+        classes: usize,
+    },
+    /// A checkpoint cannot be written.
+    #[error("{path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A checkpoint is damaged.
+    #[error("{path}: {problem}; delete the file to train from the start")]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A checkpoint of another network, recipe or seed.
+    #[error("{path}: written by another training; delete the file to train from the start")]
+    OtherTraining {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The engine or the optimiser failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
