@@ -4,6 +4,7 @@
 //! board. Every strategy returns the trace of all it visited; a search that was stopped goes on from its trace
 //! and ends with the same bytes as an uninterrupted one.
 
+mod accuracy;
 pub mod budget;
 mod costs;
 mod explorer;
@@ -15,6 +16,7 @@ pub mod strategy;
 pub mod trace;
 mod uniform;
 
+pub use accuracy::SupernetAccuracy;
 pub use budget::{Amount, BudgetError, BudgetSet, BudgetSetSpec, BudgetSpec, LatencyUnit};
 pub use costs::TableCosts;
 pub use explorer::{Hooks, Progress};
