@@ -65,12 +65,6 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Nine decimals: they pass through JSON unchanged, so that a resumed search decides as the first did.
-    pub(super) fn rounded(self) -> Estimate {
-        let round = |x: f64| (x * 1e9).round() / 1e9;
-        Estimate { accuracy: round(self.accuracy), loss: round(self.loss), n: self.n }
-    }
-
     /// Whether `self` is the better answer: more accurate, or as accurate with less loss.
     pub(super) fn beats(&self, other: &Estimate) -> bool {
         (self.accuracy, -self.loss) > (other.accuracy, -other.loss)
