@@ -45,7 +45,10 @@ pub enum GraphError {
         rule: &'static str,
     },
     /// Kernel, stride, padding or plane that no layer can have.
-    #[error("node `{node}`: kernel {kernel} stride {stride} does not fit a plane of {h}x{w}")]
+    #[error(
+        "node `{node}`: kernel {kernel}, stride {stride} and padding do not fit a plane of {h}x{w}: padding is less than \
+         the kernel, and every plane between 1 and 255 pixels a side"
+    )]
     Plane {
         /// The node.
         node: String,
@@ -189,7 +192,7 @@ fn out_plane(conv: &Conv, (h, w): (usize, usize)) -> Option<(usize, usize)> {
         && [p.top, p.bottom, p.left, p.right].into_iter().all(fits);
     let out = |n: usize, before: u8, after: u8| {
         let padded = n + usize::from(before) + usize::from(after);
-        Some(padded.checked_sub(conv.kernel)? / conv.stride + 1)
+        Some(padded.checked_sub(conv.kernel)? / conv.stride + 1).filter(|&n| n <= 255)
     };
     if !valid {
         return None;
@@ -238,6 +241,17 @@ mod tests {
         let NodeOp::Conv(conv) = &mut graph.nodes[1].op else { unreachable!() };
         conv.input = 5;
         assert!(matches!(graph.check(), Err(GraphError::Order { input: 5, .. })));
+    }
+
+    #[test]
+    fn padding_cannot_grow_a_plane_beyond_what_a_pool_covers() {
+        let mut graph = resnet();
+        let NodeOp::Conv(conv) = &mut graph.nodes[1].op else { unreachable!() };
+        (conv.kernel, conv.padding) = (200, device_bench::Padding::all(199));
+        assert_eq!(graph.check(), Ok(()), "32 + 2 * 199 - 200 + 1 = 231");
+        let NodeOp::Conv(conv) = &mut graph.nodes[2].op else { unreachable!() };
+        (conv.kernel, conv.padding) = (200, device_bench::Padding::all(199));
+        assert!(matches!(graph.check(), Err(GraphError::Plane { h: 231, .. })));
     }
 
     #[test]
