@@ -3,10 +3,77 @@
 #[cfg(test)]
 pub(crate) mod arbitrary;
 pub mod check;
+pub mod file;
 pub mod graph;
 pub mod lower;
 pub mod zoo;
 
 pub use check::GraphError;
+pub use file::{FileError, to_toml};
 pub use graph::{Activation, Channels, Conv, ConvKind, Graph, Node, NodeId, NodeOp, Shape, Unit, UnitId};
 pub use lower::{LowerError, Lowered, LoweredLayer, TensorId, all_specs, lower};
+
+use std::path::{Path, PathBuf};
+use zoo::{ZooError, ZooOptions};
+
+/// Names less alike than this are not suggested.
+const LEAST_SIMILARITY: f64 = 0.7;
+
+/// Why there is no such network.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// The zoo does not have it, or not so.
+    #[error(transparent)]
+    Zoo(#[from] ZooError),
+    /// The file cannot be read.
+    #[error("{path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file is no network.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: FileError,
+    },
+}
+
+/// A network of the zoo by its name, or of a [`mod@file`] by its path, for images of shape `input`.
+///
+/// `options` are the zoo's; those units of a file that list their bins keep them.
+///
+/// # Errors
+/// [`NetworkError`] for a name that is neither, options out of range, or a file that is no network for this input and
+/// these classes.
+pub fn open(
+    name_or_path: &str,
+    input: Shape,
+    classes: usize,
+    options: ZooOptions,
+) -> Result<Graph, NetworkError> {
+    let path = Path::new(name_or_path);
+    let is_file = name_or_path.ends_with(".toml") || path.is_file();
+    if zoo::NAMES.contains(&name_or_path) || !is_file {
+        return Ok(zoo::network(name_or_path, input, classes, options)?);
+    }
+    options.check()?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| NetworkError::Read { path: path.to_owned(), source })?;
+    file::parse(&text, input, classes, options)
+        .map_err(|source| NetworkError::File { path: path.to_owned(), source })
+}
+
+/// The nearest of `known` in words; nothing if none is near.
+fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let similarity = |known: &str| strsim::jaro_winkler(known, name);
+    let nearest = known.into_iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+    match nearest {
+        Some(known) if similarity(known) > LEAST_SIMILARITY => format!(" (did you mean `{known}`?)"),
+        _ => String::new(),
+    }
+}

@@ -28,11 +28,26 @@ impl Default for ZooOptions {
     }
 }
 
+impl ZooOptions {
+    /// Checks the widths and the multiple.
+    ///
+    /// # Errors
+    /// [`ZooError::Options`] if one is out of range.
+    pub fn check(self) -> Result<(), ZooError> {
+        let ZooOptions { max_width, min_width, bin_multiple } = self;
+        let widths = min_width > 0.0 && min_width <= 1.0 && (1.0..=4.0).contains(&max_width);
+        if widths && bin_multiple > 0 { Ok(()) } else { Err(ZooError::Options(self)) }
+    }
+}
+
 /// Why there is no such network.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ZooError {
     /// A name that the zoo does not have.
-    #[error("no network is called `{name}`{}; there are: {}", near(name), NAMES.join(", "))]
+    #[error(
+        "no network is called `{name}`{}; there are {}, and files that end in .toml",
+        super::did_you_mean(name, NAMES), NAMES.join(", ")
+    )]
     Unknown {
         /// The name asked for.
         name: String,
@@ -50,11 +65,7 @@ pub enum ZooError {
 /// # Errors
 /// [`ZooError`] for an unknown name, options out of range or an image that is too small.
 pub fn network(name: &str, input: Shape, classes: usize, options: ZooOptions) -> Result<Graph, ZooError> {
-    let ZooOptions { max_width, min_width, bin_multiple } = options;
-    let widths = min_width > 0.0 && min_width <= 1.0 && (1.0..=4.0).contains(&max_width);
-    if !widths || bin_multiple == 0 {
-        return Err(ZooError::Options(options));
-    }
+    options.check()?;
     let mut builder = Builder::new(options);
     match name {
         "mobilenet-v1" => mobilenet_v1::build(&mut builder, &mobilenet_v1::SMALL),
@@ -65,16 +76,6 @@ pub fn network(name: &str, input: Shape, classes: usize, options: ZooOptions) ->
     let graph = Graph { name: name.into(), input, classes, nodes: builder.nodes, units: builder.units };
     graph.check()?;
     Ok(graph)
-}
-
-fn near(name: &str) -> String {
-    let closest = NAMES
-        .into_iter()
-        .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
-    match closest {
-        Some(known) if strsim::jaro_winkler(known, name) > 0.7 => format!(" (did you mean `{known}`?)"),
-        _ => String::new(),
-    }
 }
 
 /// Nodes and units in the making; node 0 is the image.
@@ -125,7 +126,7 @@ const fn depthwise(kernel: usize, stride: usize) -> Form {
 }
 
 /// Multiples between the two widths, and the full count.
-fn bins(full: usize, options: ZooOptions) -> Vec<usize> {
+pub(super) fn bins(full: usize, options: ZooOptions) -> Vec<usize> {
     let step = options.bin_multiple;
     // A hair of slack, so that 0.35 * 100 does not round up to 36.
     let low = ((full as f64 * options.min_width - 1e-9).ceil() as usize).next_multiple_of(step).min(full);

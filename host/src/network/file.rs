@@ -1,0 +1,192 @@
+//! A network as a TOML file: a [`Graph`](super::Graph) with names in the place of indices.
+//!
+//! ```toml
+//! name = "my-net"
+//! # Both come from the data where they are not given.
+//! input = [28, 28, 1]      # height, width, channels
+//! classes = 10
+//!
+//! [[unit]]
+//! name = "stem"
+//! full = 16                # channels at width x1.0
+//! bins = [8, 16, 24]       # what can be chosen; the default is the zoo's
+//!
+//! [[node]]                 # each reads nodes above it; the image is called "image"
+//! name = "conv1"
+//! op = "conv"              # a batch norm is part of it
+//! input = "image"
+//! unit = "stem"
+//! kernel = 3
+//! stride = 2               # default 1
+//! padding = 1              # or [top, bottom, left, right]; default 0
+//! activation = "relu"      # or "none", the default
+//!
+//! [[node]]
+//! name = "conv2"
+//! op = "depthwise"         # its unit is its input's
+//! input = "conv1"
+//! kernel = 3
+//! padding = 1
+//!
+//! [[node]]
+//! name = "sum"
+//! op = "add"
+//! inputs = ["conv1", "conv2"]
+//! activation = "relu"
+//!
+//! [[node]]                 # global average pooling and a linear classifier; the last node
+//! name = "head"
+//! op = "head"
+//! input = "sum"
+//! ```
+
+mod read;
+mod write;
+
+pub(super) use read::parse;
+pub use write::to_toml;
+
+use super::graph::Activation;
+use super::{GraphError, LowerError};
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+/// How a file calls node 0.
+const IMAGE: &str = "image";
+
+/// What is wrong with a network's file.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// No TOML, or a key or value that no network has; the message has line and column.
+    #[error(transparent)]
+    Syntax(Box<toml::de::Error>),
+    /// A key that the operator lacks or does not have.
+    #[error("line {line}: node `{node}`: {op} {rule} `{key}`")]
+    Key {
+        /// Where the node is.
+        line: usize,
+        /// The node.
+        node: String,
+        /// Its operator.
+        op: &'static str,
+        /// Whether the key is needed or not taken.
+        rule: &'static str,
+        /// The key.
+        key: &'static str,
+    },
+    /// A name that nothing has.
+    #[error("line {line}: node `{node}`: no {what} is called `{name}`{suggestion}")]
+    Unknown {
+        /// Where the name is.
+        line: usize,
+        /// The node.
+        node: String,
+        /// What is looked for.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The nearest name in words, or nothing.
+        suggestion: String,
+    },
+    /// The file's images or classes are not the data's.
+    #[error("the file says {what} {file}, but the data has {data}; leave it out to take the data's")]
+    Data {
+        /// The key.
+        what: &'static str,
+        /// In the file.
+        file: String,
+        /// In the data.
+        data: String,
+    },
+    /// A rule that every network keeps.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// A layer that no kernel can run.
+    #[error(transparent)]
+    Lower(#[from] LowerError),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<[usize; 3]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    classes: Option<usize>,
+    #[serde(default, rename = "unit")]
+    units: Vec<FileUnit>,
+    #[serde(default, rename = "node")]
+    nodes: Vec<FileNode>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileUnit {
+    name: String,
+    full: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bins: Option<Vec<usize>>,
+}
+
+/// The keys of all operators; [`FileOp::keys`] says which one has which.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileNode {
+    name: Spanned<String>,
+    op: FileOp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<Spanned<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inputs: Option<[Spanned<String>; 2]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<Spanned<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kernel: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stride: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    padding: Option<FilePadding>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activation: Option<Activation>,
+}
+
+#[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum FileOp {
+    Conv,
+    Depthwise,
+    Add,
+    Head,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(untagged, expecting = "padding is a number up to 254 or four: [top, bottom, left, right]")]
+enum FilePadding {
+    All(u8),
+    Sides([u8; 4]),
+}
+
+impl FileOp {
+    const fn name(self) -> &'static str {
+        match self {
+            FileOp::Conv => "conv",
+            FileOp::Depthwise => "depthwise",
+            FileOp::Add => "add",
+            FileOp::Head => "head",
+        }
+    }
+
+    const fn keys(self) -> &'static [&'static str] {
+        match self {
+            FileOp::Conv | FileOp::Depthwise => {
+                &["input", "unit", "kernel", "stride", "padding", "activation"]
+            }
+            FileOp::Add => &["inputs", "activation"],
+            FileOp::Head => &["input"],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
