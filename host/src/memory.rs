@@ -33,7 +33,7 @@ pub struct Plan {
     pub lower_bound_bytes: usize,
 }
 
-/// Plans the arena of `lowered`.
+/// Plans the arena of `lowered`; its size is the RAM that the network takes.
 ///
 /// The image lives from the beginning, any other tensor from the layer that writes it, each to its last reader; the
 /// logits live to the end. Scratch lives during its layer.
@@ -45,11 +45,6 @@ pub fn plan(lowered: &Lowered) -> Plan {
     let arena_bytes = fit::height(&blocks, &offsets);
     let scratch_offsets = offsets.split_off(lowered.tensor_bytes.len());
     Plan { layout: Layout { arena_bytes, tensor_offsets: offsets, scratch_offsets }, lower_bound_bytes }
-}
-
-/// Bytes of RAM that the network takes: the arena of its [`plan`].
-pub fn ram_bytes(lowered: &Lowered) -> usize {
-    plan(lowered).layout.arena_bytes
 }
 
 /// The tensors, then the scratch of each layer.
