@@ -1,6 +1,6 @@
 //! A QEMU process seen as silicon: memory bus, run control, reset.
 
-use crate::{Error, MIN_QEMU, Machine, Result, gdb::Gdb, qmp::Qmp, qtest::Qtest};
+use crate::{Error, MIN_QEMU, Machine, Result, gdb::Gdb, machine::ICOUNT_SHIFT, qmp::Qmp, qtest::Qtest};
 use std::{
     fs::File,
     io::ErrorKind,
@@ -232,7 +232,8 @@ fn is_interrupt(reply: &str) -> bool {
 
 fn spawn(machine: &Machine, dir: &Path) -> Result<Child> {
     let mut command = Command::new(QEMU);
-    command.args(["-M", machine.name, "-accel", "tcg", "-icount", "shift=6", "-S"]);
+    command.args(["-M", machine.name, "-accel", "tcg", "-S"]);
+    command.args(["-icount", &format!("shift={ICOUNT_SHIFT}")]);
     command.args(["-nodefaults", "-display", "none", "-serial", "none", "-monitor", "none"]);
     for name in ["gdb", "qmp", "qtest"] {
         let socket = format!("unix:{},server=on,wait=off", dir.join(name).display());
