@@ -1,60 +1,53 @@
 //! The link, end to end, on emulated boards: everything above the debug port is what a real board uses.
 
-#[path = "../device-bench/tests/case/mod.rs"]
-#[allow(dead_code, reason = "shared with the tests of device-bench, which use more of it")]
-mod case;
-
-use case::{Random, bytes, random_case};
 use device_bench::Op;
 use device_bench::kernels::KernelSet;
 use device_bench::wire::{FaultKind, Request};
-use edgeslim::board::{BoardError, BoardFile, Link, load};
-use edgeslim::firmware;
+use edgeslim::board::BoardError;
+use edgeslim_tests::case::{Random, bytes, random_case};
+use edgeslim_tests::open;
 
-fn open(board: &BoardFile) -> Link {
-    let elf = firmware::build(board, &board.memory().unwrap()).unwrap();
-    Link::open(board, &elf).unwrap()
-}
-
-fn loads_runs_and_answers(name: &str) {
-    let mut link = open(&load(name).unwrap());
+fn loads_runs_and_answers(name: &str, kernels: &str) {
+    let mut link = open(name);
     assert_eq!(link.info().board, name);
     assert!(link.info().arena_bytes > 4096 && link.info().model_bytes >= 128 * 1024, "{:?}", link.info());
-    let (used, size) = link.stack_used().unwrap();
-    assert!(used > 0 && used < size, "{name}: {used} of {size}");
+    let used = link.ram_used().unwrap();
+    assert!(used.stack > 0 && used.stack < used.stack_size, "{name}: {used:?}");
+    assert!(link.info().compiler.starts_with("rustc 1."), "{:?}", link.info());
+    assert_eq!(link.info().kernels, kernels);
 }
 
 #[test]
 fn the_m0_loads_runs_and_answers() {
-    loads_runs_and_answers("virtual-m0");
+    loads_runs_and_answers("virtual-m0", "portable");
 }
 
 #[test]
 fn the_m3_loads_runs_and_answers() {
-    loads_runs_and_answers("virtual-m3");
+    loads_runs_and_answers("virtual-m3", "portable");
 }
 
 #[test]
 fn the_m4_loads_runs_and_answers() {
-    loads_runs_and_answers("virtual-m4");
+    loads_runs_and_answers("virtual-m4", "dsp");
 }
 
 #[test]
 fn the_m7_loads_runs_and_answers() {
-    loads_runs_and_answers("virtual-m7");
+    loads_runs_and_answers("virtual-m7", "dsp");
 }
 
 #[test]
 fn the_m33_loads_runs_and_answers() {
-    loads_runs_and_answers("virtual-m33");
+    loads_runs_and_answers("virtual-m33", "dsp");
 }
 
 #[test]
 fn a_panic_and_a_hard_fault_arrive_as_typed_faults() {
     for name in ["virtual-m0", "virtual-m4"] {
         for wanted in [FaultKind::Panic, FaultKind::HardFault] {
-            let mut link = open(&load(name).unwrap());
-            let error = link.request(&Request::Crash { kind: wanted }, |_| ()).unwrap_err();
+            let mut link = open(name);
+            let error = link.request(&Request::Crash { kind: wanted }, |_| Some(())).unwrap_err();
             let BoardError::Fault { kind, ref location, pc, .. } = error else { panic!("{name}: {error}") };
             assert_eq!(kind, wanted);
             match wanted {
@@ -65,27 +58,36 @@ fn a_panic_and_a_hard_fault_arrive_as_typed_faults() {
     }
 }
 
-/// Random layers of every operator with one input, as models of their own.
-fn layers_agree_with_the_host(name: &str, n_layers: u64) {
-    let mut link = open(&load(name).unwrap());
+/// Random layers of every operator, as models of their own.
+fn layers_agree_with_the_host(name: &str, n_layers: usize) {
+    let mut link = open(name);
     let mut random = Random(7);
-    for i in 0..n_layers {
-        for op in Op::ALL.into_iter().filter(|&op| op != Op::Add) {
-            let case = random_case(&mut random, op);
-            let blob = case.blob();
-            link.load_model(bytes(&blob)).unwrap();
-            let board = link.run_model(&case.inputs[0]).unwrap();
-            assert_eq!(board, case.run(&blob, KernelSet::Portable), "{name}, layer {i}: {}", case.spec);
-        }
+    for (i, op) in Op::ALL.into_iter().cycle().take(n_layers).enumerate() {
+        let case = random_case(&mut random, op);
+        let blob = case.blob();
+        link.load_model(bytes(&blob)).unwrap();
+        let board = link.run_model(&case.input()).unwrap();
+        assert_eq!(board, case.run(&blob, KernelSet::Portable), "{name}, layer {i}: {}", case.spec);
     }
 }
 
 #[test]
 fn random_layers_are_byte_exact_on_the_dsp_build_of_the_m4() {
-    layers_agree_with_the_host("virtual-m4", 60);
+    layers_agree_with_the_host("virtual-m4", 1_000);
+}
+
+#[test]
+fn random_layers_are_byte_exact_on_the_dsp_builds_of_the_m7_and_m33() {
+    layers_agree_with_the_host("virtual-m7", 100);
+    layers_agree_with_the_host("virtual-m33", 100);
 }
 
 #[test]
 fn random_layers_are_byte_exact_on_the_portable_build_of_the_m3() {
-    layers_agree_with_the_host("virtual-m3", 60);
+    layers_agree_with_the_host("virtual-m3", 1_000);
+}
+
+#[test]
+fn random_layers_are_byte_exact_on_the_portable_build_of_the_m0() {
+    layers_agree_with_the_host("virtual-m0", 1_000);
 }

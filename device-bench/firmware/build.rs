@@ -1,6 +1,6 @@
 //! Links against the memory map that the host wrote for the board.
 
-use std::{env, fs, path::PathBuf};
+use std::{env, fs, path::PathBuf, process::Command};
 
 fn main() {
     println!("cargo::rerun-if-env-changed=EDGESLIM_MEMORY");
@@ -10,6 +10,7 @@ fn main() {
     if target.starts_with("thumbv6m") {
         println!("cargo::rustc-cfg=armv6m");
     }
+    println!("cargo::rustc-env=EDGESLIM_COMPILER={}", compiler());
     let memory = env::var("EDGESLIM_MEMORY")
         .expect("EDGESLIM_MEMORY is not set; build with edgeslim's `firmware::build`");
     println!("cargo::rerun-if-changed={memory}");
@@ -18,4 +19,11 @@ fn main() {
     println!("cargo::rustc-link-search={}", out.display());
     println!("cargo::rustc-link-arg-bins=-Tlink.x");
     println!("cargo::rustc-link-arg-bins=--nmagic");
+}
+
+/// What `rustc --version` says.
+fn compiler() -> String {
+    let rustc = env::var_os("RUSTC").expect("cargo sets RUSTC");
+    let output = Command::new(rustc).arg("--version").output().expect("cargo has just run this compiler");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

@@ -3,21 +3,21 @@
 //! [`Response::Hello`] is variant 0 and begins with the protocol number, in every version: a host can read that
 //! number from firmware of any age with [`hello_protocol`] and refuse it by name.
 
+use crate::bench::{LayerError, Plan};
+use crate::infer::RunError;
+use crate::kernels::KernelError;
 use crate::layer::{LayerSpec, ShapeError};
 use crate::model::ModelError;
 use serde::{Deserialize, Serialize};
 
 /// Version of the messages; raised by every change of a type below.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 
 /// The most input bytes in one [`Request::Input`].
 pub const INPUT_CHUNK: usize = 1024;
 
 /// The longest encoded message, with its COBS overhead and final zero.
 pub const MAX_FRAME: usize = 1200;
-
-/// The most samples that one answer carries.
-pub const MAX_SAMPLES: usize = 32;
 
 /// The most logits or layer times that one answer carries.
 pub const PAGE: usize = 64;
@@ -27,14 +27,12 @@ pub const PAGE: usize = 64;
 pub enum Request<'a> {
     /// Who are you? Always variant 0.
     Hello,
-    /// Times one layer on pseudo-random data.
+    /// Times one layer on pseudo-random data, with the model region's bytes as its weights. Unloads the model.
     TimeLayer {
         /// The shape.
         spec: LayerSpec,
-        /// Runs before the first sample.
-        warmup: u8,
-        /// Samples, at most [`MAX_SAMPLES`].
-        samples: u8,
+        /// How often.
+        plan: Plan,
         /// Seed of the data.
         seed: u32,
     },
@@ -57,15 +55,20 @@ pub enum Request<'a> {
         /// Index of the first one.
         offset: u32,
     },
-    /// Times the loaded model as a whole and layer by layer.
+    /// Times the loaded model as a whole.
     TimeModel,
-    /// Layer times of the last [`Request::TimeModel`] from this index on, at most [`PAGE`] of them.
+    /// Times the layers of the loaded model from this one on, at most [`PAGE`] of them.
     LayerTicks {
         /// Index of the first one.
-        offset: u32,
+        first: u32,
     },
-    /// The deepest stack since reset.
-    StackUsed,
+    /// Times a loop of two instructions, to check the counter.
+    Spin {
+        /// Rounds of the loop.
+        n_loops: u32,
+    },
+    /// The RAM that was used.
+    RamUsed,
     /// Fails on purpose, so that the report of a failure can be tested.
     Crash {
         /// How.
@@ -78,7 +81,9 @@ pub enum Request<'a> {
 pub enum Response<'a> {
     /// Who the board is. Always variant 0.
     Hello(Hello<'a>),
-    /// Samples of a layer, each a little-endian `u64` in the board's unit.
+    /// What a layer takes.
+    LayerTiming(LayerTiming<'a>),
+    /// Times of layers, each a little-endian `u64` in the board's unit; [`ticks`] reads them.
     Ticks(&'a [u8]),
     /// The request is done.
     Done,
@@ -92,21 +97,18 @@ pub enum Response<'a> {
         output_bytes: u32,
         /// Bytes of arena that it needs.
         arena_bytes: u32,
+        /// Multiply-accumulates of all layers: how long to wait for a run.
+        macs: u64,
     },
     /// A page of logits.
     Logits(&'a [u8]),
-    /// Ticks of a whole run.
-    Whole {
+    /// Ticks of a whole run or a loop.
+    Elapsed {
         /// In the board's unit.
         ticks: u64,
     },
-    /// Bytes.
-    StackUsed {
-        /// The deepest use since reset.
-        used: u32,
-        /// The room there is.
-        size: u32,
-    },
+    /// RAM, bytes.
+    RamUsed(RamUsed),
     /// The request cannot be served; the board goes on.
     Refused(Refusal),
     /// The board has failed and needs a reset.
@@ -130,6 +132,43 @@ pub struct Hello<'a> {
     pub model_bytes: u32,
     /// Bytes of the arena.
     pub arena_bytes: u32,
+    /// Bytes of RAM that the firmware's statics take.
+    pub static_bytes: u32,
+    /// [`KernelSet::name`](crate::kernels::KernelSet::name) of the kernels.
+    pub kernels: &'a str,
+    /// [`KERNEL_REVISION`](crate::kernels::KERNEL_REVISION) of the kernels.
+    pub kernel_revision: u32,
+    /// Version of the firmware.
+    pub firmware: &'a str,
+    /// The compiler that built it.
+    pub compiler: &'a str,
+}
+
+/// What a layer takes, in the board's unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerTiming<'a> {
+    /// The first call.
+    pub cold: u64,
+    /// Calls in each sample.
+    pub n_calls: u32,
+    /// CRC-32 of the output.
+    pub crc: u32,
+    /// Samples of `n_calls` calls, each a little-endian `u64`; [`ticks`] reads them.
+    pub samples: &'a [u8],
+}
+
+/// RAM that was used, and the room there is; bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RamUsed {
+    /// Up to the last arena byte written since the model was loaded, or since reset without one. A byte that happens to hold the paint's
+    /// value, 0xA5, is taken for unwritten.
+    pub arena: u32,
+    /// Bytes of the arena.
+    pub arena_size: u32,
+    /// The deepest stack since reset.
+    pub stack: u32,
+    /// Bytes of the stack.
+    pub stack_size: u32,
 }
 
 /// What counts time on the board.
@@ -150,13 +189,10 @@ pub enum Refusal {
     /// The frame is longer than [`MAX_FRAME`].
     #[error("the request is longer than a frame")]
     TooLong,
-    /// This firmware was built without the code for the request.
-    #[error("this firmware has no code for the request")]
-    Unsupported,
     /// The shape cannot be run.
     #[error("the layer cannot be run: {0}")]
     Shape(ShapeError),
-    /// Input, output and weights need more memory than the board has for them.
+    /// A layer or model needs more RAM, or a model more flash, than the board has for it.
     #[error("{needed} bytes are needed and {available} available on the board")]
     Memory {
         /// Bytes needed.
@@ -164,15 +200,44 @@ pub enum Refusal {
         /// Bytes there.
         available: u32,
     },
+    /// The layer has more weights than the model region has bytes.
+    #[error("the layer has {needed} bytes of weights and the board has {available} bytes for them")]
+    Weights {
+        /// Bytes needed.
+        needed: u32,
+        /// Bytes there.
+        available: u32,
+    },
+    /// A kernel refused its layer: a bug of ours.
+    #[error("the layer did not run: {0}")]
+    Kernel(KernelError),
+    /// The counter of time stands still, so nothing can be timed.
+    #[error("the board's counter of time stands still")]
+    CounterStuck,
     /// The blob in the model region is no model for this firmware.
     #[error("the model cannot be loaded: {0}")]
     Model(ModelError),
-    /// There is no model, or no run of it, for the request.
+    /// There is no model for the request; timing a layer unloads it.
     #[error("no model is loaded")]
     NoModel,
+    /// The model did not run: a bug of ours.
+    #[error("the model did not run: {0}")]
+    Run(RunError),
     /// An index is beyond the end.
     #[error("the index is beyond the end")]
     Range,
+}
+
+impl Refusal {
+    /// Why a layer was not timed, with the memory that the board has.
+    pub fn of_layer(error: LayerError, ram_bytes: u32, weight_bytes: u32) -> Refusal {
+        match error {
+            LayerError::Shape(error) => Refusal::Shape(error),
+            LayerError::Memory { needed } => Refusal::Memory { needed, available: ram_bytes },
+            LayerError::Weights { needed } => Refusal::Weights { needed, available: weight_bytes },
+            LayerError::Kernel(error) => Refusal::Kernel(error),
+        }
+    }
 }
 
 /// How the board failed.
@@ -216,4 +281,9 @@ pub fn hello_protocol(frame: &[u8]) -> Option<u16> {
     let (&variant, rest) = frame.split_first()?;
     let (protocol, _) = postcard::take_from_bytes::<u16>(rest).ok()?;
     (variant == 0).then_some(protocol)
+}
+
+/// The figures of [`Response::Ticks`] and [`LayerTiming::samples`].
+pub fn ticks(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    bytes.as_chunks().0.iter().map(|&figure| u64::from_le_bytes(figure))
 }

@@ -134,8 +134,8 @@ fn damaged_and_cut_blobs_are_refused() {
         let blob = random_case(&mut random, op).blob();
         for _ in 0..200 {
             let mut damaged = blob.clone();
-            let at = random.next() as usize % (damaged.len() * 4);
-            bytes_mut(&mut damaged)[at] ^= 1 << (random.next() % 8);
+            let at = random.bits() as usize % (damaged.len() * 4);
+            bytes_mut(&mut damaged)[at] ^= 1 << (random.bits() % 8);
             assert!(Model::parse(bytes(&damaged)).is_err(), "{op:?}: byte {at}");
             assert!(Model::parse(&bytes(&blob)[..at]).is_err(), "{op:?}: {at} bytes");
         }
@@ -151,8 +151,8 @@ fn any_blob_that_parses_runs() {
         let mut blob = random_case(&mut random, Op::ALL[i % 6]).blob();
         let data = bytes_mut(&mut blob);
         for _ in 0..random.within(1, 3) {
-            let at = 16 + random.next() as usize % (data.len() - 16).min(112);
-            data[at] = random.next() as u8;
+            let at = 16 + random.bits() as usize % (data.len() - 16).min(112);
+            data[at] = random.bits() as u8;
         }
         let crc = device_bench::model::crc32(&data[16..]);
         data[12..16].copy_from_slice(&crc.to_le_bytes());

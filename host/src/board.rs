@@ -2,9 +2,14 @@
 
 mod file;
 mod link;
+mod model;
+mod open;
+mod timing;
 
+pub use device_bench::wire::RamUsed;
 pub use file::{BoardFile, MemoryMap, ProbeKind, RunFrom, Unit, embedded, load};
 pub use link::{BoardInfo, Link};
+pub use timing::{LayerPlan, LayerTiming, ModelTiming};
 
 use device_bench::wire::{FaultKind, Refusal};
 use std::path::PathBuf;
@@ -37,6 +42,27 @@ pub enum BoardError {
         chip: String,
         /// Why.
         reason: String,
+    },
+    /// The unit cannot be counted.
+    #[error("{board}: only virtual boards count instructions; `unit` in the board file must be \"cycles\"")]
+    Unit {
+        /// The board.
+        board: String,
+    },
+    /// The model region does not hold what was written there.
+    #[error(
+        "{board}: the model was written, but address {address:#010x} reads {found:#04x} instead of {expected:#04x}; \
+         the model region must be memory that the debugger can write"
+    )]
+    NotWritten {
+        /// The board.
+        board: String,
+        /// The first address that differs.
+        address: u32,
+        /// What was written.
+        expected: u8,
+        /// What is there.
+        found: u8,
     },
     /// No probe is connected.
     #[error("{board}: no debug probe found; connect one and check its cable")]

@@ -1,6 +1,6 @@
 //! Builds the firmware for a board file.
 
-use crate::board::{BoardFile, MemoryMap};
+use crate::board::{BoardError, BoardFile, MemoryMap};
 use std::{
     env, fs, io,
     path::{Path, PathBuf},
@@ -30,6 +30,9 @@ pub enum FirmwareError {
         /// What cargo wrote.
         stderr: String,
     },
+    /// The board file asks for what no firmware can do.
+    #[error(transparent)]
+    Board(#[from] BoardError),
     /// A file or process could not be used.
     #[error("{what}: {source}")]
     Io {
@@ -42,12 +45,14 @@ pub enum FirmwareError {
 
 /// Builds the firmware for a board and returns the ELF file.
 ///
-/// Each board has its own target folder below the firmware's, so that a second build is a check only.
+/// The compiler's flags are the board's alone, so that two machines build the same code. Each board has its own target folder below the firmware's, so that a second build is a check only.
 ///
 /// # Errors
 /// [`FirmwareError::Target`] with the command to run if the target is missing, else what cargo said.
 pub fn build(board: &BoardFile, memory: &MemoryMap) -> Result<PathBuf, FirmwareError> {
     let rustc = rustc_with(&board.target)?;
+    let (ticks, timer_ticks) = board.ticks_per_timer_ticks()?;
+    let flags = board.target_cpu().map_or_else(String::new, |cpu| format!("-Ctarget-cpu={cpu}"));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../device-bench/firmware");
     let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/firmware").join(&board.name);
     fs::create_dir_all(&out).map_err(io_error(&out))?;
@@ -60,7 +65,9 @@ pub fn build(board: &BoardFile, memory: &MemoryMap) -> Result<PathBuf, FirmwareE
         .env("CARGO_TARGET_DIR", &out)
         .env("EDGESLIM_BOARD", &board.name)
         .env("EDGESLIM_MEMORY", &script)
-        .env_remove("RUSTFLAGS")
+        .env("EDGESLIM_TICKS", ticks.to_string())
+        .env("EDGESLIM_TIMER_TICKS", timer_ticks.to_string())
+        .env("CARGO_ENCODED_RUSTFLAGS", flags)
         .output()
         .map_err(io_error(Path::new("cargo")))?;
     if !output.status.success() {

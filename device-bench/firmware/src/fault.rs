@@ -7,11 +7,13 @@ use device_bench::wire::{Fault, FaultKind, Response};
 use rtt_target::UpChannel;
 
 const FILE_CHARS: usize = 120;
+/// Room for the file's name and ten numbers.
+const FAULT_FRAME: usize = 192;
 
 fn report(fault: &Fault<'_>) -> ! {
     // SAFETY: the failed code never runs again, so nobody else holds the channel.
     if let Some(mut up) = unsafe { UpChannel::conjure(0) } {
-        link::send(&mut up, &Response::Fault(*fault));
+        link::send(&mut up, &mut [0; FAULT_FRAME], &Response::Fault(*fault));
     }
     loop {
         cortex_m::asm::nop();

@@ -6,21 +6,22 @@ use rtt_target::{ChannelMode::NoBlockTrim, DownChannel, UpChannel, rtt_init};
 pub struct Link {
     up: UpChannel,
     down: DownChannel,
-    frame: [u8; MAX_FRAME],
+    frame: &'static mut [u8; MAX_FRAME],
     len: usize,
     too_long: bool,
 }
 
 impl Link {
-    pub fn new() -> Self {
+    /// `frame` holds a request, then its answer.
+    pub fn new(frame: &'static mut [u8; MAX_FRAME]) -> Self {
         let channels = rtt_init! {
             up: { 0: { size: 1024, mode: NoBlockTrim, name: "edgeslim" } }
             down: { 0: { size: 1024, mode: NoBlockTrim, name: "edgeslim" } }
         };
-        Link { up: channels.up.0, down: channels.down.0, frame: [0; MAX_FRAME], len: 0, too_long: false }
+        Link { up: channels.up.0, down: channels.down.0, frame, len: 0, too_long: false }
     }
 
-    /// Waits for one request and answers it.
+    /// Waits for one request and answers it from the same buffer.
     pub fn serve<'a>(&mut self, answer: impl FnOnce(Request<'_>) -> Response<'a>) {
         self.receive();
         let response = match postcard::from_bytes_cobs(&mut self.frame[..self.len]) {
@@ -28,7 +29,7 @@ impl Link {
             Ok(request) => answer(request),
             Err(_) => Response::Refused(Refusal::Unreadable),
         };
-        send(&mut self.up, &response);
+        send(&mut self.up, self.frame, &response);
     }
 
     /// Collects bytes up to and with the zero that ends a frame.
@@ -54,9 +55,8 @@ impl Link {
 }
 
 /// Writes a whole frame, waiting for the host to make room.
-pub fn send(up: &mut UpChannel, response: &Response<'_>) {
-    let mut buffer = [0; MAX_FRAME];
-    let Ok(frame) = postcard::to_slice_cobs(response, &mut buffer) else { return };
+pub fn send(up: &mut UpChannel, buffer: &mut [u8], response: &Response<'_>) {
+    let Ok(frame) = postcard::to_slice_cobs(response, buffer) else { return };
     let mut rest: &[u8] = frame;
     while !rest.is_empty() {
         rest = &rest[up.write(rest)..];

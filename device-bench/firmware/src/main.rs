@@ -2,22 +2,29 @@
 #![no_std]
 #![no_main]
 
+mod clock;
 mod fault;
 mod link;
 mod memory;
 mod runner;
+mod timing;
 
-use cortex_m::peripheral::CPUID;
+use clock::SystemTimer;
+use cortex_m::peripheral::{CPUID, Peripherals};
 use cortex_m_rt::entry;
-use device_bench::wire::{Counter, FaultKind, Hello, PROTOCOL, Refusal, Request, Response};
+use device_bench::kernels::{KERNEL_REVISION, KernelSet};
+use device_bench::wire::{Counter, FaultKind, Hello, MAX_FRAME, PAGE, PROTOCOL, Request, Response};
 use link::Link;
 use runner::Runner;
 
 #[entry]
 fn main() -> ! {
+    static mut FRAME: [u8; MAX_FRAME] = [0; MAX_FRAME];
+    static mut FIGURES: [u64; PAGE] = [0; PAGE];
     memory::paint_stack();
-    let mut link = Link::new();
-    let mut runner = Runner::new();
+    let mut link = Link::new(FRAME);
+    let clock = Peripherals::take().and_then(|core| SystemTimer::start(core.SYST));
+    let mut runner = Runner::new(clock, FIGURES);
     loop {
         let runner = &mut runner;
         link.serve(move |request| answer(request, runner));
@@ -31,13 +38,13 @@ fn answer<'a>(request: Request<'_>, runner: &'a mut Runner) -> Response<'a> {
         Request::RunModel => runner.run(),
         Request::Logits { offset } => runner.logits(offset),
         Request::Hello => Ok(Response::Hello(hello())),
-        Request::StackUsed => {
-            let (used, size) = memory::stack_used();
-            Ok(Response::StackUsed { used, size })
-        }
+        Request::TimeLayer { spec, plan, seed } => runner.time_layer(&spec, &plan, seed),
+        Request::TimeModel => runner.time_model(),
+        Request::LayerTicks { first } => runner.layer_ticks(first),
+        Request::Spin { n_loops } => runner.spin(n_loops),
+        Request::RamUsed => Ok(runner.ram_used()),
         Request::Crash { kind: FaultKind::Panic } => panic!("asked for by the host"),
         Request::Crash { kind: FaultKind::HardFault } => cortex_m::asm::udf(),
-        _ => Err(Refusal::Unsupported),
     };
     served.unwrap_or_else(Response::Refused)
 }
@@ -53,5 +60,10 @@ fn hello() -> Hello<'static> {
         model_address,
         model_bytes,
         arena_bytes: memory::arena_bytes(),
+        static_bytes: memory::static_bytes(),
+        kernels: KernelSet::NATIVE.name(),
+        kernel_revision: KERNEL_REVISION,
+        firmware: env!("CARGO_PKG_VERSION"),
+        compiler: env!("EDGESLIM_COMPILER"),
     }
 }

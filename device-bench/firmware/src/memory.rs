@@ -2,11 +2,13 @@
 
 use core::ptr::addr_of;
 
+/// Four times the same byte.
 const PAINT: u32 = 0xA5A5_A5A5;
 /// Kept clear of paint below the stack pointer, for the painter's own frame.
 const RED_ZONE: usize = 64;
 
 unsafe extern "C" {
+    static _ram_start: u32;
     static _model_start: u32;
     static _model_end: u32;
     static __sheap: u32;
@@ -42,6 +44,27 @@ pub fn take_arena() -> &'static mut [u8] {
 pub fn arena_bytes() -> u32 {
     let (start, end) = (address(addr_of!(__sheap)), address(addr_of!(_stack_bottom)));
     end.saturating_sub(start) as u32
+}
+
+/// Bytes of RAM before the arena: the statics.
+pub fn static_bytes() -> u32 {
+    (address(addr_of!(__sheap)) - address(addr_of!(_ram_start))) as u32
+}
+
+/// Fills memory with the paint.
+pub fn paint(memory: &mut [u8]) {
+    memory.fill(PAINT as u8);
+}
+
+/// Bytes up to the last one that is no longer paint.
+pub fn painted_over(memory: &[u8]) -> u32 {
+    memory.iter().rposition(|&byte| byte != PAINT as u8).map_or(0, |last| last as u32 + 1)
+}
+
+/// Figures as the wire wants them: every core that this runs on is little-endian.
+pub fn as_bytes(figures: &[u64]) -> &[u8] {
+    // SAFETY: any eight bytes of a figure are bytes.
+    unsafe { core::slice::from_raw_parts(figures.as_ptr().cast(), size_of_val(figures)) }
 }
 
 fn stack() -> (usize, usize) {

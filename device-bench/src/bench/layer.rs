@@ -154,12 +154,12 @@ mod tests {
     impl Clock for Still {
         fn restart(&mut self) {}
 
-        fn now(&mut self) -> u64 {
+        fn read(&mut self) -> u64 {
             0
         }
     }
 
-    const PLAN: Plan = Plan { n_warmups: 0, n_samples: 1, min_sample_ticks: 0, max_sample_ticks: 0 };
+    const PLAN: Plan = Plan { n_warmups: 0, n_samples: 1, min_sample_ticks: 0 };
 
     fn time(spec: &LayerSpec, set: KernelSet, memory: &mut [u8]) -> Result<(Timing, u32), LayerError> {
         let weights = [0x93; 4096];

@@ -10,7 +10,7 @@ use device_bench::{LayerSpec, Op, Padding};
 pub struct Random(pub u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -18,20 +18,20 @@ impl Random {
     }
 
     pub fn within(&mut self, low: i64, high: i64) -> i64 {
-        low + (self.next() % (high - low + 1) as u64) as i64
+        low + (self.bits() % (high - low + 1) as u64) as i64
     }
 
     /// Often one of the ends.
     pub fn int8(&mut self) -> i8 {
-        match self.next() % 8 {
+        match self.bits() % 8 {
             0 => i8::MIN,
             1 => i8::MAX,
-            _ => self.next() as i8,
+            _ => self.bits() as i8,
         }
     }
 
     pub fn int8s(&mut self, len: usize) -> Vec<i8> {
-        let extreme = self.next() % 8;
+        let extreme = self.bits() % 8;
         let fixed = self.int8();
         (0..len).map(|_| if extreme == 0 { fixed } else { self.int8() }).collect()
     }
@@ -51,7 +51,7 @@ pub struct Case {
 pub fn random_spec(random: &mut Random, op: Op) -> LayerSpec {
     loop {
         let channels = random.within(1, 19) as u16;
-        let point = matches!(op, Op::Linear | Op::Add) || random.next().is_multiple_of(4);
+        let point = matches!(op, Op::Linear | Op::Add) || random.bits().is_multiple_of(4);
         let mut small = |low, high| random.within(low, high) as u8;
         let (kernel_h, kernel_w) = if point { (1, 1) } else { (small(1, 5), small(1, 5)) };
         let padding = Padding {
@@ -79,7 +79,11 @@ pub fn random_spec(random: &mut Random, op: Op) -> LayerSpec {
 
 pub fn random_case(random: &mut Random, op: Op) -> Case {
     let spec = random_spec(random, op);
-    let shift = |random: &mut Random| match (op, random.next() % 8) {
+    random_case_of(random, spec)
+}
+
+pub fn random_case_of(random: &mut Random, spec: LayerSpec) -> Case {
+    let shift = |random: &mut Random| match (spec.op, random.bits() % 8) {
         (Op::Add, _) => random.within(-22, 0),
         (_, 0) => random.within(-31, 2),
         _ => random.within(-13, -5),
@@ -91,7 +95,7 @@ pub fn random_case(random: &mut Random, op: Op) -> Case {
     let requant = requant.collect();
     let bias = (0..n_bias(&spec)).map(|_| random.within(-60_000, 60_000) as i32).collect();
     let (low, high) =
-        if random.next().is_multiple_of(2) { (-128, 127) } else { (random.int8(), random.int8()) };
+        if random.bits().is_multiple_of(2) { (-128, 127) } else { (random.int8(), random.int8()) };
     Case {
         spec,
         zeros: [random.int8(), random.int8(), random.int8()],
@@ -104,6 +108,16 @@ pub fn random_case(random: &mut Random, op: Op) -> Case {
 }
 
 impl Case {
+    /// The input of [`Case::blob`]: an add's has both tensors, the second one aligned.
+    pub fn input(&self) -> Vec<i8> {
+        let mut input = self.inputs[0].clone();
+        if self.spec.op == Op::Add {
+            input.resize(input.len().next_multiple_of(4), 0);
+            input.extend(&self.inputs[1]);
+        }
+        input
+    }
+
     /// The layer as a model of its own; words, so that it is aligned.
     pub fn blob(&self) -> Vec<u32> {
         let up = |n: usize| n.next_multiple_of(4) as u32;
@@ -127,7 +141,7 @@ impl Case {
         let tensor = |offset, len, zero_point| Tensor { offset, len, zero_point, scale_bits: 0 };
         let model = ModelDesc {
             arena_bytes: scratch + up(scratch_bytes(&self.spec)),
-            input: tensor(0, self.spec.input_bytes() as u32, zero_a),
+            input: tensor(0, self.input().len() as u32, zero_a),
             output: tensor(output, self.spec.output_bytes() as u32, zero_out),
             layers: &layers,
         };
@@ -140,13 +154,7 @@ impl Case {
         let model = Model::parse(bytes(blob)).expect("encode checked it");
         let mut arena = vec![0u32; model.arena_bytes().div_ceil(4)];
         let arena = bytes_mut(&mut arena);
-        infer::input_mut(&model, arena).expect("it fits").copy_from_slice(&self.inputs[0]);
-        if self.spec.op == Op::Add {
-            let second = self.spec.input_bytes().next_multiple_of(4);
-            for (target, &x) in arena[second..].iter_mut().zip(&self.inputs[1]) {
-                *target = x as u8;
-            }
-        }
+        infer::input_mut(&model, arena).expect("it fits").copy_from_slice(&self.input());
         let mut phases = Vec::new();
         infer::run(&model, set, arena, &mut |i, phase| phases.push((i, phase))).expect("a parsed model runs");
         assert_eq!(phases, [(0, Phase::Before), (0, Phase::After)]);

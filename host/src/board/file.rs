@@ -29,7 +29,7 @@ pub struct BoardFile {
     pub machine: Option<String>,
     /// probe-rs target name: memory map and flash algorithm.
     pub chip: String,
-    /// The core's name, for reports.
+    /// The core's name, for reports and [`BoardFile::target_cpu`].
     pub core: String,
     /// The Rust target of its firmware.
     pub target: String,
@@ -116,6 +116,25 @@ fn read(path: &Path) -> Result<BoardFile, BoardError> {
 }
 
 impl BoardFile {
+    /// `(ticks, timer_ticks)`: so many ticks of [`BoardFile::unit`] are so many of the core's system timer.
+    ///
+    /// # Errors
+    /// [`BoardError::Unit`] for instructions on a board that is not virtual: no core counts them.
+    pub fn ticks_per_timer_ticks(&self) -> Result<(u32, u32), BoardError> {
+        if self.unit == Unit::Cycles {
+            return Ok((1, 1));
+        }
+        let machine = self.machine.as_deref().and_then(virtual_board::Machine::named);
+        let machine = machine.ok_or_else(|| BoardError::Unit { board: self.name.clone() })?;
+        Ok(machine.instructions_per_ticks())
+    }
+
+    /// The compiler's name of a core whose target triple leaves its DSP extension out.
+    pub fn target_cpu(&self) -> Option<&'static str> {
+        const WITH_DSP: [&str; 4] = ["cortex-m33", "cortex-m35p", "cortex-m55", "cortex-m85"];
+        WITH_DSP.into_iter().find(|cpu| self.core.eq_ignore_ascii_case(cpu))
+    }
+
     /// The boot region and the largest other RAM of the chip, from probe-rs.
     ///
     /// # Errors

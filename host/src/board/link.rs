@@ -1,34 +1,47 @@
-//! An open board: load, run, and the request loop over RTT.
+//! An open board and the request loop over RTT.
 
-use super::{BoardError, BoardFile, ProbeKind};
+use super::{BoardError, BoardFile, Unit, open};
 use device_bench::wire::{self, Fault, FaultKind, Hello, Request, Response};
 use probe_rs::{
-    MemoryInterface, Permissions, Session,
-    flashing::{BootInfo, DownloadOptions, ElfLoader, ElfOptions, ImageLoader},
-    probe::list::Lister,
-    rtt::{Rtt, ScanRegion, find_rtt_control_block_in_raw_file},
+    Session,
+    rtt::{Rtt, find_rtt_control_block_in_raw_file},
 };
 use std::{
-    fs::{self, File},
+    fs,
     path::Path,
     thread,
     time::{Duration, Instant},
 };
 
-const START_TIMEOUT: Duration = Duration::from_secs(5);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-const HALT_TIMEOUT: Duration = Duration::from_millis(500);
 const IDLE: Duration = Duration::from_micros(200);
-/// Header of an RTT control block: an old one in RAM must not be taken for the new firmware's.
-const CONTROL_BLOCK_HEADER: usize = 24;
 
 /// A board whose firmware runs and answers.
 pub struct Link {
-    session: Session,
+    pub(super) session: Session,
     rtt: Rtt,
-    board: String,
+    pub(super) board: String,
+    pub(super) unit: Unit,
+    pub(super) core_hz: Option<u32>,
     received: Vec<u8>,
     info: BoardInfo,
+    /// Layers of the loaded model.
+    pub(super) n_layers: usize,
+    /// Multiply-accumulates of the loaded model.
+    pub(super) macs: u64,
+}
+
+/// How long the board is busy with a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wait {
+    /// The host leaves the board's bus alone for so long.
+    pub quiet: Duration,
+    /// No answer after this is none at all.
+    pub timeout: Duration,
+}
+
+impl Wait {
+    /// For an answer that needs no run of a layer.
+    pub const SHORT: Wait = Wait { quiet: Duration::ZERO, timeout: Duration::from_secs(10) };
 }
 
 /// What the firmware says of itself.
@@ -44,6 +57,16 @@ pub struct BoardInfo {
     pub model_bytes: u32,
     /// Bytes of the arena.
     pub arena_bytes: u32,
+    /// Bytes of RAM that the firmware's statics take.
+    pub static_bytes: u32,
+    /// The set of kernels: `dsp` or `portable`.
+    pub kernels: String,
+    /// [`device_bench::kernels::KERNEL_REVISION`] of the kernels.
+    pub kernel_revision: u32,
+    /// Version of the firmware.
+    pub firmware: String,
+    /// The compiler that built it.
+    pub compiler: String,
 }
 
 impl From<&Hello<'_>> for BoardInfo {
@@ -54,6 +77,11 @@ impl From<&Hello<'_>> for BoardInfo {
             model_address: hello.model_address,
             model_bytes: hello.model_bytes,
             arena_bytes: hello.arena_bytes,
+            static_bytes: hello.static_bytes,
+            kernels: hello.kernels.to_owned(),
+            kernel_revision: hello.kernel_revision,
+            firmware: hello.firmware.to_owned(),
+            compiler: hello.compiler.to_owned(),
         }
     }
 }
@@ -65,15 +93,24 @@ impl Link {
     /// [`BoardError`] with the step that failed.
     pub fn open(board: &BoardFile, elf: &Path) -> Result<Link, BoardError> {
         let step = |step| failed(&board.name, step);
-        let mut session = attach(board)?;
-        load(&mut session, elf, &board.name)?;
+        let mut session = open::attach(board)?;
+        open::load(&mut session, elf, &board.name)?;
         let image = fs::read(elf).map_err(|e| step("reading the firmware")(e.into()))?;
         let address = find_rtt_control_block_in_raw_file(&image)
             .map_err(|e| step("reading the firmware")(e.into()))?
             .ok_or_else(|| step("reading the firmware")("it has no RTT control block".into()))?;
-        let rtt = start(&mut session, address, &board.name)?;
-        let name = board.name.clone();
-        let mut link = Link { session, rtt, board: name, received: Vec::new(), info: BoardInfo::default() };
+        let rtt = open::start(&mut session, address, &board.name)?;
+        let mut link = Link {
+            session,
+            rtt,
+            board: board.name.clone(),
+            unit: board.unit,
+            core_hz: board.core_hz,
+            received: Vec::new(),
+            info: BoardInfo::default(),
+            n_layers: 0,
+            macs: 0,
+        };
         link.hello()?;
         Ok(link)
     }
@@ -83,88 +120,45 @@ impl Link {
         &self.info
     }
 
-    /// The deepest stack since reset and its room, bytes.
-    ///
-    /// # Errors
-    /// As [`Link::request`].
-    pub fn stack_used(&mut self) -> Result<(u32, u32), BoardError> {
-        match self.request(&Request::StackUsed, |r| match r {
-            Response::StackUsed { used, size } => Some((used, size)),
-            _ => None,
-        })? {
-            Some(answer) => Ok(answer),
-            None => Err(BoardError::Unexpected { board: self.board.clone() }),
-        }
-    }
-
-    /// Writes a model blob into the board's model region and has the firmware check it.
-    ///
-    /// # Errors
-    /// As [`Link::request`]; [`BoardError::Refused`] if the region or the arena is too small.
-    pub fn load_model(&mut self, blob: &[u8]) -> Result<(), BoardError> {
-        let available = self.info.model_bytes;
-        let needed = u32::try_from(blob.len()).unwrap_or(u32::MAX);
-        if needed > available {
-            let reason = wire::Refusal::Memory { needed, available };
-            return Err(BoardError::Refused { board: self.board.clone(), reason });
-        }
-        let error = failed(&self.board, "writing the model");
-        let mut core = self.session.core(0).map_err(|e| error(e.into()))?;
-        core.write_8(u64::from(self.info.model_address), blob).map_err(|e| error(e.into()))?;
-        drop(core);
-        self.request(&Request::LoadModel { len: needed }, |_| ())
-    }
-
-    /// Runs the loaded model on one input and returns its output.
-    ///
-    /// # Errors
-    /// As [`Link::request`].
-    pub fn run_model(&mut self, input: &[i8]) -> Result<Vec<i8>, BoardError> {
-        for (i, chunk) in input.chunks(wire::INPUT_CHUNK).enumerate() {
-            let bytes: Vec<u8> = chunk.iter().map(|&x| x as u8).collect();
-            let offset = (i * wire::INPUT_CHUNK) as u32;
-            self.request(&Request::Input { offset, bytes: &bytes }, |_| ())?;
-        }
-        self.request(&Request::RunModel, |_| ())?;
-        let mut output = Vec::new();
-        loop {
-            let offset = output.len() as u32;
-            let page = self.request(&Request::Logits { offset }, |response| match response {
-                Response::Logits(bytes) => Some(bytes.iter().map(|&x| x as i8).collect::<Vec<_>>()),
-                _ => None,
-            })?;
-            let Some(page) = page else { return Err(BoardError::Unexpected { board: self.board.clone() }) };
-            if page.is_empty() {
-                return Ok(output);
-            }
-            output.extend(page);
-        }
-    }
-
-    /// Sends one request and hands its answer to `read`.
+    /// Sends one request that needs no run of a layer and hands its answer to `read`.
     ///
     /// # Errors
     /// [`BoardError::Fault`] if the firmware fails, [`BoardError::Refused`] if it does not serve the request,
-    /// [`BoardError::Silent`] with the core's state if nothing comes.
+    /// [`BoardError::Silent`] with the core's state if nothing comes, [`BoardError::Unexpected`] if `read`
+    /// returns `None`.
     pub fn request<T>(
         &mut self,
         request: &Request<'_>,
-        read: impl FnOnce(Response<'_>) -> T,
+        read: impl FnOnce(Response<'_>) -> Option<T>,
+    ) -> Result<T, BoardError> {
+        self.request_within(Wait::SHORT, request, read)
+    }
+
+    /// As [`Link::request`], for a request that keeps the board busy.
+    pub(super) fn request_within<T>(
+        &mut self,
+        wait: Wait,
+        request: &Request<'_>,
+        read: impl FnOnce(Response<'_>) -> Option<T>,
     ) -> Result<T, BoardError> {
         self.send(request)?;
-        let frame = self.receive()?;
-        match postcard::from_bytes(&frame) {
-            Ok(Response::Fault(fault)) => Err(self.fault(&fault)),
-            Ok(Response::Refused(reason)) => Err(BoardError::Refused { board: self.board.clone(), reason }),
-            Ok(response) => Ok(read(response)),
-            Err(_) => Err(BoardError::Unexpected { board: self.board.clone() }),
-        }
+        thread::sleep(wait.quiet);
+        let frame = self.receive(wait.timeout)?;
+        let answer = match postcard::from_bytes(&frame) {
+            Ok(Response::Fault(fault)) => return Err(self.fault(&fault)),
+            Ok(Response::Refused(reason)) => {
+                return Err(BoardError::Refused { board: self.board.clone(), reason });
+            }
+            Ok(response) => read(response),
+            Err(_) => None,
+        };
+        answer.ok_or_else(|| BoardError::Unexpected { board: self.board.clone() })
     }
 
     /// The protocol is checked on the raw frame: other versions have other fields behind it.
     fn hello(&mut self) -> Result<(), BoardError> {
         self.send(&Request::Hello)?;
-        let frame = self.receive()?;
+        let frame = self.receive(Wait::SHORT.timeout)?;
         check_protocol(&self.board, &frame)?;
         match postcard::from_bytes(&frame) {
             Ok(Response::Hello(hello)) => self.info = BoardInfo::from(&hello),
@@ -184,15 +178,15 @@ impl Link {
                 Ok(n) => rest = &rest[n..],
                 Err(e) => return Err(error(e.into())),
             }
-            if start.elapsed() > ANSWER_TIMEOUT {
-                return Err(silent(&self.board, &mut core));
+            if start.elapsed() > Wait::SHORT.timeout {
+                return Err(silent(&self.board, Wait::SHORT.timeout, &mut core));
             }
         }
         Ok(())
     }
 
     /// One frame without its COBS coding.
-    fn receive(&mut self) -> Result<Vec<u8>, BoardError> {
+    fn receive(&mut self, timeout: Duration) -> Result<Vec<u8>, BoardError> {
         let mut core = self.session.core(0).map_err(|e| failed(&self.board, "the core")(e.into()))?;
         let start = Instant::now();
         loop {
@@ -207,7 +201,7 @@ impl Link {
             let Some(channel) = self.rtt.up_channel(0) else { return Err(error("no RTT channel".into())) };
             let mut buffer = [0; 2048];
             match channel.read(&mut core, &mut buffer) {
-                Ok(0) if start.elapsed() > ANSWER_TIMEOUT => return Err(silent(&self.board, &mut core)),
+                Ok(0) if start.elapsed() > timeout => return Err(silent(&self.board, timeout, &mut core)),
                 Ok(0) => thread::sleep(IDLE),
                 Ok(n) => self.received.extend_from_slice(&buffer[..n]),
                 Err(e) => return Err(error(e.into())),
@@ -235,7 +229,7 @@ fn check_protocol(board: &str, frame: &[u8]) -> Result<(), BoardError> {
     }
 }
 
-fn failed(
+pub(super) fn failed(
     board: &str,
     step: &'static str,
 ) -> impl Fn(Box<dyn std::error::Error + Send + Sync>) -> BoardError + use<> {
@@ -243,68 +237,9 @@ fn failed(
     move |source| BoardError::Probe { board: board.clone(), step, source }
 }
 
-fn silent(board: &str, core: &mut probe_rs::Core<'_>) -> BoardError {
+pub(super) fn silent(board: &str, timeout: Duration, core: &mut probe_rs::Core<'_>) -> BoardError {
     let status = core.status().map_or_else(|e| e.to_string(), |s| format!("{s:?}"));
-    BoardError::Silent { board: board.to_owned(), timeout_ms: ANSWER_TIMEOUT.as_millis() as u64, status }
-}
-
-fn attach(board: &BoardFile) -> Result<Session, BoardError> {
-    virtual_board::register();
-    let lister = Lister::new();
-    let probe = match board.probe {
-        ProbeKind::Virtual => {
-            lister.open(virtual_board::selector(board.machine.as_deref().unwrap_or_default()))
-        }
-        ProbeKind::Usb => {
-            match lister.list_all().into_iter().find(|p| p.vendor_id != virtual_board::VENDOR_ID) {
-                Some(info) => info.open(),
-                None => return Err(BoardError::NoProbe { board: board.name.clone() }),
-            }
-        }
-    };
-    let probe = probe.map_err(|e| failed(&board.name, "opening the probe")(e.into()))?;
-    let session = probe.attach(board.chip.as_str(), Permissions::default());
-    session.map_err(|e| failed(&board.name, "attaching to the chip")(e.into()))
-}
-
-fn load(session: &mut Session, elf: &Path, board: &str) -> Result<(), BoardError> {
-    let error = failed(board, "loading the firmware");
-    let mut loader = session.target().flash_loader();
-    let mut file = File::open(elf).map_err(|e| error(e.into()))?;
-    let image = ElfLoader(ElfOptions::default());
-    image.load(&mut loader, session, &mut file).map_err(|e| error(e.into()))?;
-    let mut options = DownloadOptions::default();
-    options.verify = true;
-    let boot = loader.boot_info();
-    loader.commit(session, options).map_err(|e| error(e.into()))?;
-    match boot {
-        BootInfo::FromRam { vector_table_addr, .. } => session.prepare_running_on_ram(vector_table_addr, 0),
-        BootInfo::Other => session.core(0).and_then(|mut core| core.reset_and_halt(HALT_TIMEOUT)).map(drop),
-    }
-    .map_err(|e| error(e.into()))
-}
-
-fn start(session: &mut Session, address: u64, board: &str) -> Result<Rtt, BoardError> {
-    let error = failed(board, "starting the firmware");
-    let mut core = session.core(0).map_err(|e| error(e.into()))?;
-    core.write_8(address, &[0; CONTROL_BLOCK_HEADER]).map_err(|e| error(e.into()))?;
-    core.run().map_err(|e| error(e.into()))?;
-    let start = Instant::now();
-    loop {
-        match Rtt::attach_region(&mut core, &ScanRegion::Exact(address)) {
-            Ok(mut rtt) => {
-                if rtt.up_channel(0).is_some() && rtt.down_channel(0).is_some() {
-                    return Ok(rtt);
-                }
-            }
-            Err(probe_rs::rtt::Error::ControlBlockNotFound) => {}
-            Err(e) => return Err(error(e.into())),
-        }
-        if start.elapsed() > START_TIMEOUT {
-            return Err(silent(board, &mut core));
-        }
-        thread::sleep(Duration::from_millis(1));
-    }
+    BoardError::Silent { board: board.to_owned(), timeout_ms: timeout.as_millis() as u64, status }
 }
 
 /// Decodes COBS in place; `None` for a broken frame.
@@ -334,6 +269,6 @@ mod tests {
     #[test]
     fn another_protocol_is_refused_with_both_numbers() {
         let error = check_protocol("b", &[0, 99, 1, 2, 3]).unwrap_err().to_string();
-        assert!(error.contains("protocol 99") && error.contains("this edgeslim 1"), "{error}");
+        assert!(error.contains("protocol 99") && error.contains("this edgeslim 2"), "{error}");
     }
 }
