@@ -18,7 +18,7 @@ pub use entry::{Entry, EntryError};
 pub const CORE_HZ_TOLERANCE: f64 = 0.01;
 
 /// What the figures of a table depend on.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Provenance {
     /// Board file's name, such as `nucleo-l4r5zi`.
     pub board: String,

@@ -15,6 +15,9 @@ pub struct RunConfig {
     pub network: NetworkConfig,
     /// What it learns from.
     pub data: DataConfig,
+    /// How layers are priced.
+    #[serde(default)]
+    pub profile: ProfileConfig,
     /// How the supernet is trained.
     pub train: Recipe,
     /// How every candidate is trained from scratch.
@@ -35,6 +38,13 @@ pub struct NetworkConfig {
     pub max_width: f64,
     /// The supernet's narrowest layer, as a multiple of the named network.
     pub min_width: f64,
+    /// Channel counts are multiples of it, 8 where it is left out: fewer choices are profiled and searched faster.
+    #[serde(default = "eight")]
+    pub bin_multiple: usize,
+}
+
+fn eight() -> usize {
+    8
 }
 
 /// Where the images come from.
@@ -47,6 +57,24 @@ pub struct DataConfig {
     pub search_images: usize,
     /// Whether training images are flipped and shifted.
     pub augment: bool,
+}
+
+/// How layers are priced on the board.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProfileConfig {
+    /// Samples a layer, each of as many runs as make one long enough.
+    pub samples: u8,
+    /// Runs before the first sample.
+    pub warmups: u8,
+    /// Stops measuring after this long and interpolates the rest, seconds; none measures every layer.
+    pub time_s: Option<f64>,
+}
+
+impl Default for ProfileConfig {
+    fn default() -> Self {
+        ProfileConfig { samples: 11, warmups: 1, time_s: None }
+    }
 }
 
 /// SGD with a cosine.
@@ -90,8 +118,11 @@ pub struct SearchConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VerifyConfig {
-    /// Test images that are sent to the board.
+    /// Test images that are sent to the board, for every candidate.
     pub images: usize,
+    /// Candidates for which all test images are sent.
+    #[serde(default)]
+    pub all_images: Vec<String>,
 }
 
 /// An `edgeslim.toml` that cannot be used.

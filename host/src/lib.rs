@@ -12,5 +12,7 @@ pub mod profile;
 pub mod quantize;
 pub mod run;
 pub mod search;
+pub mod stage;
 pub mod train;
+pub mod ui;
 pub mod verify;

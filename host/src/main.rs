@@ -1,2 +1,130 @@
-//! The command line.
-fn main() {}
+//! The command line: what was typed → a stage of [`edgeslim::stage`].
+
+mod cli;
+mod print;
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+use cli::{BoardAction, Cli, Command, Common, Show};
+use edgeslim::config::RunConfig;
+use edgeslim::stage::{self, Context, Overrides};
+use edgeslim::ui::Ui;
+use edgeslim::{board, firmware, network, profile, run};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What a shell gives for a process that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let stop = Arc::new(AtomicBool::new(false));
+    match stop_on_ctrl_c(&stop).and_then(|()| execute(Cli::parse(), &stop)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            if stop.load(Ordering::Relaxed) { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+/// The first Ctrl-C asks for an end at the next safe point, the second one does not ask.
+fn stop_on_ctrl_c(stop: &Arc<AtomicBool>) -> Result<()> {
+    let stop = Arc::clone(stop);
+    ctrlc::set_handler(move || {
+        if stop.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+        eprintln!("\nstopping at the next safe point; press Ctrl-C again to stop at once");
+    })
+    .context("Ctrl-C cannot be caught")
+}
+
+fn execute(cli: Cli, stop: &Arc<AtomicBool>) -> Result<()> {
+    let Cli { command, common } = cli;
+    let mut flags = overrides(&common);
+    match command {
+        Command::Init { dir } => return init(dir.as_deref().unwrap_or(&common.run)),
+        Command::Boards { action: None } => return print::boards(&board::embedded(), common.json),
+        Command::Boards { action: Some(BoardAction::Show { name }) } => {
+            return print::board(&board::load(&name)?, common.json);
+        }
+        Command::Boards { action: Some(BoardAction::Build { name }) } => {
+            let board = board::load(&name)?;
+            let elf = firmware::build(&board, &board.memory()?)?;
+            return print::path(&elf, common.json);
+        }
+        Command::Networks { action: None } => return print::networks(common.json),
+        Command::Networks { action: Some(Show::Show { name }) } => return print::network(&name, common.json),
+        Command::Profile { layers: Some(list), out, .. } => {
+            return profile_list(&common, &list, out.as_deref());
+        }
+        Command::Profile { time, .. } => flags.time_s = time,
+        Command::Search(ref args) => {
+            flags.budgets = args.budgets();
+            flags.strategies.clone_from(&args.strategy);
+        }
+        _ => {}
+    }
+    let ui = if common.json { Ui::Script } else { Ui::People };
+    let ctx = Context::open(&common.run, &flags, ui, Arc::clone(stop))?;
+    match command {
+        Command::Profile { .. } => stage::profile::profile(&ctx)?,
+        Command::Train => stage::train::train(&ctx)?,
+        Command::Search(_) => stage::search::search(&ctx)?,
+        Command::Retrain => stage::retrain::retrain(&ctx)?,
+        Command::Quantize => stage::quantize::quantize(&ctx)?,
+        Command::Deploy { ref candidate } => return stage::deploy::deploy(&ctx, candidate, common.json),
+        Command::Verify => stage::verify::verify(&ctx)?,
+        Command::Report => stage::report::report(&ctx)?,
+        Command::Run => stage::run(&ctx)?,
+        Command::Init { .. } | Command::Boards { .. } | Command::Networks { .. } => {}
+    }
+    print::result(&ctx, &command, common.json)
+}
+
+fn overrides(common: &Common) -> Overrides {
+    Overrides {
+        board: common.board.clone(),
+        cost_table: common.cost_table.clone(),
+        data: common.data.clone(),
+        seed: common.seed,
+        device: common.device.into(),
+        threads: common.threads,
+        ..Overrides::default()
+    }
+}
+
+fn init(dir: &Path) -> Result<()> {
+    let path = dir.join("edgeslim.toml");
+    anyhow::ensure!(
+        !path.exists(),
+        "{} exists already; delete it, or give another directory",
+        path.display()
+    );
+    std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    run::write_atomic(&path, RunConfig::TEMPLATE.as_bytes())?;
+    println!("wrote {}; edit it, then: edgeslim run --run {}", path.display(), dir.display());
+    Ok(())
+}
+
+/// The board of an `edgeslim.toml`, where there is one, is only used if none is typed.
+fn profile_list(common: &Common, list: &Path, out: Option<&Path>) -> Result<()> {
+    let config = RunConfig::load(&common.run.join("edgeslim.toml")).ok();
+    let name = common.board.clone().or(config.map(|config| config.board));
+    let board = board::load(&name.context("which board? give --board; `edgeslim boards` lists them")?)?;
+    let table = stage::profile::profile_list(&board, &profile::list::read(list)?, common.seed.unwrap_or(1))?;
+    if let Some(out) = out {
+        table.write(out)?;
+        eprintln!("wrote {}", out.display());
+        return Ok(());
+    }
+    print::table(&table, common.json)
+}
+
+/// `--network` descriptions need an image: the smallest of the supported data sets.
+pub(crate) const EXAMPLE_IMAGE: network::Shape = network::Shape { h: 28, w: 28, c: 1 };

@@ -1,1 +1,224 @@
-//! Being built.
+//! Measures layers on a board and fills a cost table; goes on after a lost probe, and where an earlier call stopped.
+
+pub mod list;
+
+use crate::board::{BoardError, BoardFile, BoardInfo, Link, ProbeKind, RunFrom, Unit};
+use crate::config::ProfileConfig;
+use cost_tables::price::next_to_measure;
+use cost_tables::table::{CostTable, Entry, Provenance};
+use device_bench::LayerSpec;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Layers between two writes of the table.
+const SAVE_EVERY: usize = 16;
+/// Layers between two measurements of the sentinel, the first layer that was measured.
+const SENTINEL_EVERY: usize = 64;
+/// A sentinel that moved by more than this share spoils the table.
+const MAX_DRIFT: f64 = 0.01;
+/// Times that a lost probe is opened again for one layer.
+const MAX_REOPENED: u32 = 3;
+const REOPEN_AFTER: Duration = Duration::from_millis(500);
+
+/// A profile that does not reach its end; the table holds what was measured.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// The board failed, and opening it again did not help.
+    #[error("{layer}: {source}")]
+    Board {
+        /// The layer that was being measured.
+        layer: LayerSpec,
+        /// What failed.
+        source: BoardError,
+    },
+    /// The board is not what it was.
+    #[error(
+        "the same layer took {now:.0} {unit} after {before:.0} at the start; keep clock and supply steady and profile again"
+    )]
+    Drift {
+        /// At the start, per run.
+        before: f64,
+        /// Now, per run.
+        now: f64,
+        /// The board's unit.
+        unit: String,
+    },
+    /// The board's answer is no measurement.
+    #[error("{layer}: {problem}; build the firmware again")]
+    Entry {
+        /// The layer that was being measured.
+        layer: LayerSpec,
+        /// What is wrong.
+        problem: cost_tables::table::EntryError,
+    },
+    /// The stop flag was set.
+    #[error("stopped after {measured} of {wanted} layers; run it again to go on from there")]
+    Stopped {
+        /// Layers in the table.
+        measured: usize,
+        /// Layers asked for.
+        wanted: usize,
+    },
+    /// The table cannot be written.
+    #[error(transparent)]
+    Table(#[from] cost_tables::table::TableError),
+}
+
+/// Where a profile is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// Layers in the table.
+    pub measured: usize,
+    /// Layers asked for.
+    pub wanted: usize,
+    /// The layer that was measured last.
+    pub layer: &'a LayerSpec,
+}
+
+/// How layers are measured.
+pub struct Profile<'a> {
+    /// Samples, warm-ups and the time there is.
+    pub config: &'a ProfileConfig,
+    /// Seed of the made-up data.
+    pub seed: u32,
+    /// Opens the board, again where the probe was lost.
+    pub open: &'a mut dyn FnMut() -> Result<Link, BoardError>,
+    /// Keeps what was measured so far.
+    pub save: &'a mut dyn FnMut(&CostTable) -> Result<(), cost_tables::table::TableError>,
+    /// Is told of every layer.
+    pub watch: &'a mut dyn FnMut(Progress<'_>),
+    /// Ends the profile after the current layer.
+    pub stop: &'a AtomicBool,
+}
+
+/// What the figures of this board and firmware depend on.
+pub fn provenance(board: &BoardFile, info: &BoardInfo, seed: u32) -> Provenance {
+    let run_from = match board.run_from {
+        RunFrom::Flash => "flash",
+        RunFrom::Ram => "ram",
+    };
+    let caches = if board.caches.is_empty() { "none".to_owned() } else { board.caches.join(" ") };
+    Provenance {
+        board: board.name.clone(),
+        chip: board.chip.clone(),
+        core: board.core.clone(),
+        target: board.target.clone(),
+        core_hz: board.core_hz.map_or(0, u64::from),
+        emulated: board.probe == ProbeKind::Virtual,
+        unit: match board.unit {
+            Unit::Cycles => "cycles".into(),
+            Unit::Instructions => "instructions".into(),
+        },
+        memory: format!("code and weights in {run_from}, caches {caches}"),
+        kernels: info.kernels.clone(),
+        kernel_revision: info.kernel_revision,
+        firmware: info.firmware.clone(),
+        compiler: info.compiler.clone(),
+        seed,
+        edgeslim: env!("CARGO_PKG_VERSION").into(),
+    }
+}
+
+/// What is known of them without the board: firmware, compiler and kernel set are taken from `table`, the kernels'
+/// revision is this build's.
+pub fn provenance_on_file(board: &BoardFile, table: &Provenance) -> Provenance {
+    let info = BoardInfo {
+        kernels: table.kernels.clone(),
+        kernel_revision: device_bench::kernels::KERNEL_REVISION,
+        firmware: table.firmware.clone(),
+        compiler: table.compiler.clone(),
+        ..BoardInfo::default()
+    };
+    Provenance { seed: table.seed, edgeslim: table.edgeslim.clone(), ..provenance(board, &info, table.seed) }
+}
+
+impl Profile<'_> {
+    /// Measures those of `specs` that `table` lacks, most telling first where the time is limited.
+    ///
+    /// # Errors
+    /// [`ProfileError`]; `save` has seen what was measured before.
+    pub fn run(&mut self, specs: &[LayerSpec], table: &mut CostTable) -> Result<(), ProfileError> {
+        let mut lacking: Vec<LayerSpec> =
+            specs.iter().filter(|spec| table.get(spec).is_none()).copied().collect();
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let mut link = None;
+        let mut sentinel: Option<(LayerSpec, f64)> = None;
+        let mut n_measured = 0;
+        loop {
+            let in_time = self.config.time_s.is_none_or(|limit| started.elapsed().as_secs_f64() < limit);
+            if lacking.is_empty() || !in_time {
+                break;
+            }
+            let batch = match self.config.time_s {
+                None => std::mem::take(&mut lacking),
+                Some(_) => next_to_measure(table, &lacking, SAVE_EVERY),
+            };
+            for spec in &batch {
+                let entry = self.measure(&mut link, spec)?;
+                let (sentinel_spec, before) = *sentinel.get_or_insert((*spec, entry.median()));
+                table
+                    .insert(*spec, entry)
+                    .map_err(|problem| ProfileError::Entry { layer: *spec, problem })?;
+                n_measured += 1;
+                (self.watch)(Progress { measured: table.len(), wanted: specs.len(), layer: spec });
+                if n_measured % SENTINEL_EVERY == 0 {
+                    self.check_drift(&mut link, &sentinel_spec, before, table)?;
+                }
+                let stopped = self.stop.load(Ordering::Relaxed);
+                if stopped || n_measured % SAVE_EVERY == 0 {
+                    (self.save)(table)?;
+                }
+                if stopped {
+                    return Err(ProfileError::Stopped { measured: table.len(), wanted: specs.len() });
+                }
+            }
+            lacking.retain(|spec| table.get(spec).is_none());
+        }
+        (self.save)(table)?;
+        Ok(())
+    }
+
+    fn check_drift(
+        &mut self,
+        link: &mut Option<Link>,
+        spec: &LayerSpec,
+        before: f64,
+        table: &CostTable,
+    ) -> Result<(), ProfileError> {
+        let now = self.measure(link, spec)?.median();
+        if (now - before).abs() > MAX_DRIFT * before {
+            return Err(ProfileError::Drift { before, now, unit: table.provenance.unit.clone() });
+        }
+        Ok(())
+    }
+
+    /// One layer; a probe or board that was lost is opened again.
+    fn measure(&mut self, link: &mut Option<Link>, spec: &LayerSpec) -> Result<Entry, ProfileError> {
+        let plan = crate::board::LayerPlan {
+            warmups: self.config.warmups,
+            samples: self.config.samples,
+            seed: self.seed,
+        };
+        let mut n_reopened = 0;
+        loop {
+            let timed = match link {
+                Some(link) => link.time_layer(spec, &plan),
+                None => (self.open)().and_then(|opened| link.insert(opened).time_layer(spec, &plan)),
+            };
+            match timed {
+                Ok(timing) => {
+                    return Ok(Entry { cold: timing.cold, n_calls: timing.n_calls, samples: timing.samples });
+                }
+                Err(BoardError::Probe { .. } | BoardError::Silent { .. }) if n_reopened < MAX_REOPENED => {
+                    *link = None;
+                    n_reopened += 1;
+                    std::thread::sleep(REOPEN_AFTER);
+                }
+                Err(source) => return Err(ProfileError::Board { layer: *spec, source }),
+            }
+        }
+    }
+}

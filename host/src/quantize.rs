@@ -8,12 +8,14 @@ mod calibrate;
 mod float;
 mod fold;
 mod int8;
+mod made_up;
 mod scale;
 
 pub use blob::{Blob, encode, run_host};
 pub use calibrate::Range;
 pub use fold::{FoldedLayer, FoldedNetwork, fold};
 pub use int8::{Int8Layer, Int8Network, quantize};
+pub use made_up::made_up;
 pub use scale::{TensorQuant, requant};
 
 use crate::network::lower::LowerError;

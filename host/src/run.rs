@@ -23,7 +23,7 @@ pub enum RunError {
     #[error("{stage}: {path} does not exist; run `edgeslim {producer}` first")]
     MissingInput {
         /// The stage that was asked for.
-        stage: &'static str,
+        stage: String,
         /// The file it reads.
         path: PathBuf,
         /// The stage that writes it.
@@ -33,7 +33,7 @@ pub enum RunError {
     #[error("{stage}: did not write {path}; this is a bug of edgeslim")]
     MissingOutput {
         /// The stage.
-        stage: &'static str,
+        stage: String,
         /// The file it should have written.
         path: PathBuf,
     },
@@ -51,8 +51,8 @@ pub enum Outcome {
 /// What a stage reads and writes.
 #[derive(Debug)]
 pub struct Stage<'a, C> {
-    /// The subcommand's name.
-    pub name: &'static str,
+    /// The subcommand's name; unique in a run.
+    pub name: &'a str,
     /// Everything it depends on that is not a file.
     pub config: &'a C,
     /// Files it reads, each with the stage that writes it.
@@ -65,6 +65,14 @@ pub struct Stage<'a, C> {
 #[derive(Debug, Clone)]
 pub struct RunDir {
     root: PathBuf,
+}
+
+/// A line of `run-log.json`.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Logged {
+    stage: String,
+    ended_unix_s: u64,
+    seconds: f64,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -107,7 +115,9 @@ impl RunDir {
         let mut outputs = BTreeMap::new();
         for path in stage.outputs {
             let Ok(hash) = hash_file(path) else {
-                return Err(RunError::MissingOutput { stage: stage.name, path: path.clone() }.into());
+                return Err(
+                    RunError::MissingOutput { stage: stage.name.to_owned(), path: path.clone() }.into()
+                );
             };
             outputs.insert(path.clone(), hash);
         }
@@ -117,14 +127,24 @@ impl RunDir {
         Ok(Outcome::Ran)
     }
 
+    /// Seconds that the stages took, the last time that each of them ran.
+    pub fn seconds(&self) -> f64 {
+        let log: Vec<Logged> = std::fs::read(self.path("run-log.json"))
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default();
+        let last: BTreeMap<String, f64> = log.into_iter().map(|l| (l.stage, l.seconds)).collect();
+        last.values().sum()
+    }
+
     /// Appends a stage's duration to `run-log.json`, the only file of a run that knows dates and durations.
     fn log(&self, stage: &str, seconds: f64) -> Result<(), RunError> {
         let path = self.path("run-log.json");
-        let mut log: Vec<serde_json::Value> =
+        let mut log: Vec<Logged> =
             std::fs::read(&path).ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
         let unix_time =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        log.push(serde_json::json!({ "stage": stage, "ended_unix_s": unix_time, "seconds": seconds }));
+        log.push(Logged { stage: stage.to_owned(), ended_unix_s: unix_time, seconds });
         let text = serde_json::to_vec_pretty(&log).expect("a list of JSON values serialises");
         write_atomic(&path, &text)
     }
@@ -147,7 +167,7 @@ fn asked<C: Serialize>(stage: &Stage<'_, C>) -> anyhow::Result<String> {
     for (producer, path) in stage.inputs {
         let hash = hash_file(path).map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => {
-                RunError::MissingInput { stage: stage.name, path: path.clone(), producer }
+                RunError::MissingInput { stage: stage.name.to_owned(), path: path.clone(), producer }
             }
             _ => io_error(path, source),
         })?;

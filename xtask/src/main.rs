@@ -1,6 +1,7 @@
-//! What a person types in this repository: `cargo xtask test`, `cargo xtask setup`, `cargo xtask firmware`.
+//! What a person types in this repository: `cargo xtask demo`, `cargo xtask test`, `cargo xtask setup`.
 
 mod cuda;
+mod demo;
 mod setup;
 mod steps;
 
@@ -9,7 +10,7 @@ use clap::{Parser, Subcommand};
 
 /// Tasks of the edgeslim repository.
 #[derive(Parser)]
-#[command(after_help = "Examples:\n  cargo xtask setup\n  cargo xtask test")]
+#[command(after_help = "Examples:\n  cargo xtask demo\n  cargo xtask test")]
 struct Cli {
     #[command(subcommand)]
     task: Task,
@@ -17,6 +18,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Install what is missing, then run the whole pipeline on an emulated Cortex-M4: runs/demo.
+    Demo {
+        /// Start anew instead of skipping what an earlier demo did.
+        #[arg(long)]
+        fresh: bool,
+    },
     /// Install what is missing (QEMU, thumb targets), or print the command that does.
     Setup,
     /// Format, clippy, all tests, the thumb check of device-bench, docs: what CI runs.
@@ -25,6 +32,10 @@ enum Task {
 
 fn main() -> Result<()> {
     match Cli::parse().task {
+        Task::Demo { fresh } => {
+            setup::everything()?;
+            demo::demo(if fresh { demo::Start::Fresh } else { demo::Start::Resume })
+        }
         Task::Setup => setup::everything(),
         Task::Test => {
             setup::everything()?;

@@ -20,7 +20,7 @@ pub struct Evaluation {
 
 /// Evaluates the subnet that was recalibrated last on images that training and search may see.
 ///
-/// Without images, accuracy and loss are 0. Test images are for [`evaluate_test`]:
+/// Without images, accuracy and loss are 0. Test images are for [`test_logits`]:
 ///
 /// ```compile_fail,E0308
 /// # use edgeslim::{dataset::{Normalisation, TestSplit}, engine::Engine, network::Channels, train};
@@ -37,46 +37,49 @@ pub fn evaluate(
     split: &SearchSplit,
     normalisation: &Normalisation,
 ) -> Result<Evaluation> {
-    evaluate_images(engine, channels, split.images(), normalisation)
+    let images = split.images();
+    let logits = logits(engine, channels, images, normalisation)?;
+    let (mut right, mut loss) = (0usize, 0f64);
+    for (logits, &label) in logits.iter().zip(images.labels()) {
+        let label = usize::from(label);
+        right += usize::from(logits.iter().enumerate().all(|(i, &l)| i == label || l < logits[label]));
+        loss += cross_entropy(logits, label);
+    }
+    let n = images.len().max(1) as f64;
+    Ok(Evaluation { accuracy: right as f64 / n, loss: loss / n, n: images.len() })
 }
 
-/// [`evaluate`] on the test images: for `verify` and the final evaluation of a retrained subnet, never to
-/// choose anything.
+/// The logits of every test image, `[n, classes]`, of the subnet that was recalibrated last: for `verify` and the
+/// final evaluation of a retrained subnet, never to choose anything.
 ///
 /// # Errors
 /// Those of [`evaluate`].
-pub fn evaluate_test(
+pub fn test_logits(
     engine: &dyn Engine,
     channels: &Channels,
     split: &TestSplit,
     normalisation: &Normalisation,
-) -> Result<Evaluation> {
-    evaluate_images(engine, channels, split.images(), normalisation)
+) -> Result<Vec<Vec<f32>>> {
+    logits(engine, channels, split.images(), normalisation)
 }
 
-fn evaluate_images(
+fn logits(
     engine: &dyn Engine,
     channels: &Channels,
     images: &Images,
     normalisation: &Normalisation,
-) -> Result<Evaluation> {
+) -> Result<Vec<Vec<f32>>> {
     let classes = engine.graph().classes;
     if images.classes() > classes {
         bail!("{}: images of {} classes, it tells {classes}", engine.graph().name, images.classes());
     }
     let order: Vec<usize> = (0..images.len()).collect();
-    let (mut right, mut loss) = (0usize, 0f64);
+    let mut logits = Vec::with_capacity(images.len());
     for indices in order.chunks(BATCH) {
         let xs = normalisation.batch(images, indices, engine.device())?;
-        let logits: Vec<Vec<f32>> = engine.logits(&xs, channels, Mode::Evaluate)?.to_vec2()?;
-        for (logits, &idx) in logits.iter().zip(indices) {
-            let label = usize::from(images.labels()[idx]);
-            right += usize::from(logits.iter().enumerate().all(|(i, &l)| i == label || l < logits[label]));
-            loss += cross_entropy(logits, label);
-        }
+        logits.extend(engine.logits(&xs, channels, Mode::Evaluate)?.to_vec2()?);
     }
-    let n = images.len().max(1) as f64;
-    Ok(Evaluation { accuracy: right as f64 / n, loss: loss / n, n: images.len() })
+    Ok(logits)
 }
 
 fn cross_entropy(logits: &[f32], label: usize) -> f64 {

@@ -11,7 +11,7 @@ pub mod supernet;
 pub mod training;
 
 pub use error::TrainError;
-pub use evaluate::{Evaluation, evaluate, evaluate_test};
+pub use evaluate::{Evaluation, evaluate, test_logits};
 pub use optim::{NesterovSgd, SgdParams};
 pub use recalibrate::{recalibrate, recalibrate_on};
 pub use training::{Goal, Progress, Training, Validation, train};

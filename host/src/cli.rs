@@ -1,0 +1,206 @@
+//! What a person types.
+
+use clap::{Args, Parser, Subcommand};
+use edgeslim::engine::DeviceChoice;
+use std::path::PathBuf;
+
+/// Fits a neural network onto a microcontroller by measurement.
+#[derive(Debug, Parser)]
+#[command(
+    name = "edgeslim",
+    version,
+    after_help = "Examples:\n  edgeslim init runs/first && edgeslim run --run runs/first\n  \
+                  edgeslim profile --layers layers.toml --board virtual-m4 --json\n  \
+                  edgeslim search --run runs/first --latency 40% --latency 60%"
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What every stage takes.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Flags of every stage; they win over `edgeslim.toml`.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// The run's directory, with its edgeslim.toml.
+    #[arg(long, global = true, value_name = "DIR", default_value = ".")]
+    pub run: PathBuf,
+    /// A board by its name (`edgeslim boards`), or a board file.
+    #[arg(long, global = true, value_name = "NAME|FILE")]
+    pub board: Option<String>,
+    /// A cost table that was measured before; then nothing is profiled.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub cost_table: Option<PathBuf>,
+    /// `embedded`, or a directory of IDX files, CIFAR-10 binary files or image folders.
+    #[arg(long, global = true, value_name = "PATH")]
+    pub data: Option<String>,
+    /// The seed of everything random.
+    #[arg(long, global = true, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Where networks are trained: a GPU if this build and machine have one, else the CPU.
+    #[arg(long, global = true, value_enum, default_value_t = Device::Auto)]
+    pub device: Device,
+    /// Threads of the CPU engine; 0 is one a core. Results do not depend on it.
+    #[arg(long, global = true, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+    /// Prints the result as JSON; progress goes to the error stream.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// A device on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Device {
+    /// A GPU if there is one, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The first NVIDIA GPU.
+    Cuda,
+}
+
+impl From<Device> for DeviceChoice {
+    fn from(device: Device) -> Self {
+        match device {
+            Device::Auto => DeviceChoice::Auto,
+            Device::Cpu => DeviceChoice::Cpu,
+            Device::Cuda => DeviceChoice::Cuda,
+        }
+    }
+}
+
+/// A stage, or something to look at.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Writes a commented edgeslim.toml into the run's directory.
+    #[command(after_help = "Example:\n  edgeslim init runs/first")]
+    Init {
+        /// The directory; made if missing.
+        dir: Option<PathBuf>,
+    },
+    /// Lists the boards, or shows one.
+    #[command(
+        after_help = "Examples:\n  edgeslim boards\n  edgeslim boards show virtual-m4\n  edgeslim boards build virtual-m4"
+    )]
+    Boards {
+        /// What to do with one.
+        #[command(subcommand)]
+        action: Option<BoardAction>,
+    },
+    /// Lists the networks, or shows one as the TOML file that `network.name` can name.
+    #[command(after_help = "Examples:\n  edgeslim networks\n  edgeslim networks show resnet-8 > mine.toml")]
+    Networks {
+        /// Show one.
+        #[command(subcommand)]
+        action: Option<Show>,
+    },
+    /// Measures the network's layers on the board: cost-table.csv.
+    #[command(
+        after_help = "Examples:\n  edgeslim profile --run runs/first\n  edgeslim profile --time 60 --run runs/first\n  \
+                            edgeslim profile --layers layers.toml --board virtual-m4 --json\n\nA list of layers:\n  \
+                            [[layer]]\n  op = \"conv\"      # conv, depthwise, linear, avg_pool, max_pool, add\n  in_h = 28\n  in_w = 28\n  \
+                            c_in = 16\n  c_out = 32\n  kernel = 3       # or [h, w]\n  stride = 1\n  padding = 1      # or [top, bottom, left, right]"
+    )]
+    Profile {
+        /// Measures the layers of this TOML file instead of the network's.
+        #[arg(long, value_name = "FILE")]
+        layers: Option<PathBuf>,
+        /// With `--layers`: writes the table to this CSV file instead of printing it.
+        #[arg(long, value_name = "FILE", requires = "layers")]
+        out: Option<PathBuf>,
+        /// Stops after so many seconds; the other layers are interpolated.
+        #[arg(long, value_name = "SECONDS")]
+        time: Option<f64>,
+    },
+    /// Trains the supernet: supernet.safetensors.
+    #[command(after_help = "Example:\n  edgeslim train --run runs/first --threads 2")]
+    Train,
+    /// Chooses channels under budgets: search.json.
+    #[command(
+        after_help = "Examples:\n  edgeslim search --run runs/first\n  edgeslim search --run runs/first --latency 40% --ram 20kB\n  \
+                            edgeslim search --run runs/first --strategy autoslim --latency 3.5M\n\nEach flag is a budget of its own; \
+                            budgets that must hold at once go into edgeslim.toml as \"latency 40% and ram 20kB\"."
+    )]
+    Search(SearchArgs),
+    /// Trains the chosen subnets from scratch.
+    #[command(after_help = "Example:\n  edgeslim retrain --run runs/first")]
+    Retrain,
+    /// Makes the retrained subnets int8: a model file each.
+    #[command(after_help = "Example:\n  edgeslim quantize --run runs/first")]
+    Quantize,
+    /// Writes a candidate's model to the board.
+    #[command(after_help = "Example:\n  edgeslim deploy autoslim-latency-50% --run runs/first")]
+    Deploy {
+        /// The candidate's name in search.json.
+        candidate: String,
+    },
+    /// Runs every candidate on the board and compares it with the host: verify.json.
+    #[command(after_help = "Example:\n  edgeslim verify --run runs/first --json")]
+    Verify,
+    /// Draws the charts and the page from the records: report/.
+    #[command(after_help = "Example:\n  edgeslim report --run runs/first")]
+    Report,
+    /// All stages in order; what is unchanged is skipped.
+    #[command(after_help = "Example:\n  edgeslim run --run runs/first")]
+    Run,
+}
+
+/// What can be done with a board.
+#[derive(Debug, Subcommand)]
+pub enum BoardAction {
+    /// Shows its file.
+    Show {
+        /// Its name, or a file.
+        name: String,
+    },
+    /// Builds its firmware and prints the path; every stage that needs it does so too.
+    Build {
+        /// Its name, or a file.
+        name: String,
+    },
+}
+
+/// Shows one thing.
+#[derive(Debug, Subcommand)]
+pub enum Show {
+    /// Shows one.
+    Show {
+        /// Its name, or a file.
+        name: String,
+    },
+}
+
+/// Budgets and strategies; given ones replace those of `edgeslim.toml`.
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// A latency budget: `40%` of the full network, `3.5M` in the table's unit, `12ms` where the table is in time.
+    #[arg(long, value_name = "LIMIT")]
+    pub latency: Vec<String>,
+    /// A RAM budget: `20kB`, `50%`.
+    #[arg(long, value_name = "LIMIT")]
+    pub ram: Vec<String>,
+    /// A flash budget: `60kB`, `50%`.
+    #[arg(long, value_name = "LIMIT")]
+    pub flash: Vec<String>,
+    /// A budget of multiply-accumulates: `1.5M`, `50%`.
+    #[arg(long, value_name = "LIMIT")]
+    pub macs: Vec<String>,
+    /// `autoslim`, `uniform`, `random` or `flops`.
+    #[arg(long, value_name = "NAME")]
+    pub strategy: Vec<String>,
+}
+
+impl SearchArgs {
+    /// The budgets as `edgeslim.toml` writes them.
+    pub fn budgets(&self) -> Vec<String> {
+        let named =
+            [("latency", &self.latency), ("ram", &self.ram), ("flash", &self.flash), ("macs", &self.macs)];
+        named
+            .iter()
+            .flat_map(|(name, limits)| limits.iter().map(move |limit| format!("{name} {limit}")))
+            .collect()
+    }
+}

@@ -1,0 +1,200 @@
+//! Results on the standard output: for people, or as JSON.
+
+use crate::EXAMPLE_IMAGE;
+use crate::cli::Command;
+use anyhow::{Context as _, Result};
+use cost_tables::table::CostTable;
+use edgeslim::board::BoardFile;
+use edgeslim::network::zoo::{self, ZooOptions};
+use edgeslim::network::{self, lower::lower};
+use edgeslim::stage::Context;
+use reports::record::{self, Summary, SummaryCandidate};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Classes of a network that is only looked at.
+const EXAMPLE_CLASSES: usize = 10;
+
+/// Every board, a line each.
+pub fn boards(boards: &[BoardFile], as_json: bool) -> Result<()> {
+    if as_json {
+        return value(&json!(boards));
+    }
+    for board in boards {
+        let emulated = if board.machine.is_some() { "emulated, " } else { "" };
+        println!("{:<14} {:<11} {emulated}{}", board.name, board.core, board.chip);
+    }
+    Ok(())
+}
+
+/// One board file.
+pub fn board(board: &BoardFile, as_json: bool) -> Result<()> {
+    if as_json {
+        return value(&json!(board));
+    }
+    print!("{}", toml::to_string(board)?);
+    Ok(())
+}
+
+/// A file that was made.
+pub fn path(path: &Path, as_json: bool) -> Result<()> {
+    if as_json {
+        return value(&json!({ "path": path }));
+    }
+    println!("{}", path.display());
+    Ok(())
+}
+
+/// Every network of the zoo with its size on a small image.
+pub fn networks(as_json: bool) -> Result<()> {
+    let mut rows = Vec::new();
+    for name in zoo::NAMES {
+        let graph = zoo::network(name, EXAMPLE_IMAGE, EXAMPLE_CLASSES, ZooOptions::default())?;
+        let full = lower(&graph, &graph.full())?;
+        let (params, macs) = (full.params(), full.macs());
+        rows.push(json!({ "name": name, "form": "small", "params": params, "macs": macs,
+            "units": graph.units.len(), "layers": full.layers.len() }));
+    }
+    if as_json {
+        return value(&json!(rows));
+    }
+    println!("{:<20} {:>9} {:>9} {:>6}", "network (28x28x1)", "params", "MACs", "units");
+    for row in rows {
+        let number = |key: &str| count(row[key].as_f64().unwrap_or(0.0));
+        let name = row["name"].as_str().unwrap_or_default();
+        println!("{name:<20} {:>9} {:>9} {:>6}", number("params"), number("macs"), row["units"]);
+    }
+    Ok(())
+}
+
+/// One network as a TOML file.
+pub fn network(name: &str, as_json: bool) -> Result<()> {
+    let graph = network::open(name, EXAMPLE_IMAGE, EXAMPLE_CLASSES, ZooOptions::default())?;
+    if as_json {
+        return value(&json!(graph));
+    }
+    print!("{}", network::to_toml(&graph));
+    Ok(())
+}
+
+/// A cost table: CSV, or JSON with the median of each layer.
+pub fn table(table: &CostTable, as_json: bool) -> Result<()> {
+    if !as_json {
+        print!("{}", table.to_csv());
+        return Ok(());
+    }
+    let entries: Vec<Value> = table
+        .iter()
+        .map(|(spec, entry)| {
+            json!({ "layer": spec, "median": entry.median(), "min": entry.min(), "cold": entry.cold,
+                "n_calls": entry.n_calls, "samples": entry.samples })
+        })
+        .collect();
+    value(&json!({ "provenance": table.provenance, "entries": entries }))
+}
+
+/// The file that a stage has just written, or the table at the end of a run.
+pub fn result(ctx: &Context, command: &Command, as_json: bool) -> Result<()> {
+    let file = match command {
+        Command::Profile { .. } => return profiled(ctx, as_json),
+        Command::Train => "supernet.json",
+        Command::Search(_) => "search.json",
+        Command::Retrain => "retrain.json",
+        Command::Quantize => return models(ctx, as_json),
+        Command::Verify => "verify.json",
+        _ => "summary.json",
+    };
+    let path = ctx.dir.path(file);
+    if as_json {
+        print!("{}", std::fs::read_to_string(&path).with_context(|| path.display().to_string())?);
+        return Ok(());
+    }
+    match command {
+        Command::Report | Command::Run => summary(&record::load(&path)?),
+        Command::Verify => {
+            let verified: record::VerifyRecord = record::load(&path)?;
+            let run = record::RunRecord {
+                provenance: verified.provenance,
+                candidates: verified.candidates,
+                ..Default::default()
+            };
+            summary(&Summary::new(&run, vec![]));
+        }
+        _ => println!("{}", path.display()),
+    }
+    Ok(())
+}
+
+fn profiled(ctx: &Context, as_json: bool) -> Result<()> {
+    let path = ctx.table_path();
+    if as_json {
+        return table(&CostTable::read(&path)?, true);
+    }
+    println!("{}", path.display());
+    Ok(())
+}
+
+fn models(ctx: &Context, as_json: bool) -> Result<()> {
+    let models: Vec<(String, PathBuf)> = edgeslim::stage::quantize::models(ctx)?;
+    if as_json {
+        let rows: Vec<Value> =
+            models.iter().map(|(name, path)| json!({ "name": name, "model": path })).collect();
+        return value(&json!(rows));
+    }
+    models.iter().for_each(|(name, path)| println!("{name:<28} {}", path.display()));
+    Ok(())
+}
+
+/// A line a candidate.
+fn summary(summary: &Summary) {
+    let unit = &summary.unit;
+    let emulated = if summary.emulated { " (emulated: no time on a real board)" } else { "" };
+    println!("\n{}: latency in {unit}{emulated}, memory in bytes\n", summary.board);
+    let wide = summary.candidates.iter().map(|c| c.name.len()).max().unwrap_or(0).max(9);
+    println!(
+        "{:<wide$} {:>7} {:>9} {:>9} {:>8} {:>8} {:>8} {:>7} {:>7}  same bytes  channels",
+        "candidate", "MACs", "predicted", "measured", "budget", "RAM", "flash", "float", "int8"
+    );
+    for candidate in &summary.candidates {
+        println!("{}", row(candidate, wide));
+    }
+    if !summary.charts.is_empty() {
+        println!();
+    }
+    summary.charts.iter().for_each(|chart| println!("{}", chart.display()));
+}
+
+fn row(c: &SummaryCandidate, wide: usize) -> String {
+    let or_dash = |x: Option<f64>| x.map_or("-".into(), count);
+    let percent = |x: Option<f64>| x.map_or("-".into(), |x| format!("{:.1} %", 100.0 * x));
+    let channels: Vec<String> = c.channels.iter().map(usize::to_string).collect();
+    format!(
+        "{:<wide$} {:>7} {:>9} {:>9} {:>8} {:>8} {:>8} {:>7} {:>7} {:>11}  {}",
+        c.name,
+        count(c.macs as f64),
+        count(c.latency_predicted),
+        or_dash(c.latency_measured),
+        or_dash(c.budget.map(|b| b.limit)),
+        c.ram_bytes_measured.unwrap_or(c.ram_bytes_predicted),
+        c.flash_bytes,
+        percent(c.accuracy_float_all.or(c.accuracy_float)),
+        percent(c.accuracy_int8_board),
+        format!("{}/{}", c.images_equal, c.images_compared),
+        channels.join(" ")
+    )
+}
+
+/// Four digits and a suffix.
+fn count(x: f64) -> String {
+    match x {
+        1e9.. => format!("{:.3} G", x / 1e9),
+        1e6.. => format!("{:.3} M", x / 1e6),
+        1e4.. => format!("{:.1} k", x / 1e3),
+        _ => format!("{x:.0}"),
+    }
+}
+
+fn value(value: &Value) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}

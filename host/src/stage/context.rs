@@ -1,0 +1,243 @@
+//! What the stages of a run share, opened once.
+
+use crate::board::{self, BoardFile, Link};
+use crate::config::RunConfig;
+use crate::dataset::{self, Normalisation, SearchSplit, TestSplit, TrainSplit, hold_out};
+use crate::engine::{self, DeviceChoice, Engine, Params};
+use crate::network::zoo::ZooOptions;
+use crate::network::{self, Channels, Graph, Shape};
+use crate::run::{Outcome, RunDir};
+use crate::train::recalibrate_on;
+use crate::ui::Ui;
+use crate::{firmware, quantize};
+use anyhow::{Context as _, Result};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// What the command line says instead of `edgeslim.toml`.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// A board's name or file.
+    pub board: Option<String>,
+    /// A cost table to use instead of measuring one.
+    pub cost_table: Option<PathBuf>,
+    /// A data set.
+    pub data: Option<String>,
+    /// The seed.
+    pub seed: Option<u64>,
+    /// Seconds of the profile.
+    pub time_s: Option<f64>,
+    /// Budgets; replaces the file's unless empty.
+    pub budgets: Vec<String>,
+    /// Strategies; replaces the file's unless empty.
+    pub strategies: Vec<String>,
+    /// Where networks are trained.
+    pub device: DeviceChoice,
+    /// Threads of the CPU engine, 0 for all cores.
+    pub threads: usize,
+}
+
+/// Images in their three splits.
+#[derive(Debug)]
+pub struct Data {
+    /// What weights learn from.
+    pub train: TrainSplit,
+    /// What the search estimates on.
+    pub search: SearchSplit,
+    /// What only verification sees.
+    pub test: TestSplit,
+    /// Of the training images.
+    pub normalisation: Normalisation,
+    /// Of all images and labels.
+    pub digest: String,
+}
+
+/// A run that is worked on.
+pub struct Context {
+    /// The file's, with the command line's changes.
+    pub config: RunConfig,
+    /// Its folder.
+    pub dir: RunDir,
+    /// The board.
+    pub board: BoardFile,
+    /// The supernet's graph.
+    pub graph: Graph,
+    /// The images.
+    pub data: Data,
+    /// Where networks are trained.
+    pub device: DeviceChoice,
+    /// Threads of the CPU engine.
+    pub threads: usize,
+    /// How progress is shown.
+    pub ui: Ui,
+    /// Set by Ctrl-C: the stage ends at the next safe point.
+    pub stop: Arc<AtomicBool>,
+    /// A table from elsewhere.
+    pub given_table: Option<PathBuf>,
+}
+
+impl Context {
+    /// Opens the run in `root`: its `edgeslim.toml`, board, data and network.
+    ///
+    /// # Errors
+    /// Where one of them is missing or damaged.
+    pub fn open(root: &Path, flags: &Overrides, ui: Ui, stop: Arc<AtomicBool>) -> Result<Context> {
+        let config = configure(root, flags)?;
+        let board = board::load(&config.board)?;
+        let dataset = dataset::open(&config.data.path)?;
+        let digest = dataset.digest();
+        let (train, search) = hold_out(&dataset.train, config.data.search_images, config.seed);
+        let normalisation = Normalisation::of(&train);
+        let images = train.images();
+        let input = Shape { h: images.h(), w: images.w(), c: images.c() };
+        let options = ZooOptions {
+            max_width: config.network.max_width,
+            min_width: config.network.min_width,
+            bin_multiple: config.network.bin_multiple,
+        };
+        let graph = network::open(&config.network.name, input, dataset.class_names.len(), options)?;
+        let data = Data { train, search, test: dataset.test, normalisation, digest };
+        let dir = RunDir::open(root)?;
+        let (device, threads, given_table) = (flags.device, flags.threads, flags.cost_table.clone());
+        Ok(Context { config, dir, board, graph, data, device, threads, ui, stop, given_table })
+    }
+
+    /// The cost table that this run uses.
+    pub fn table_path(&self) -> PathBuf {
+        self.given_table.clone().unwrap_or_else(|| self.dir.path("cost-table.csv"))
+    }
+
+    /// Builds the firmware, starts it on the board and checks its protocol.
+    ///
+    /// # Errors
+    /// What the compiler or the probe says.
+    pub fn open_board(&self) -> Result<Link> {
+        let elf = firmware::build(&self.board, &self.board.memory()?)?;
+        Ok(Link::open(&self.board, &elf)?)
+    }
+
+    /// A network with new weights of this seed.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    pub fn engine(&self, seed: u64) -> Result<Box<dyn Engine>> {
+        let params = Params::new(&self.graph, seed, &self.device.device()?)?;
+        Ok(engine::open(self.graph.clone(), params, self.device, self.threads)?)
+    }
+
+    /// A network with the weights of a checkpoint.
+    ///
+    /// # Errors
+    /// Where the file is missing, damaged or of another network.
+    pub fn trained(&self, checkpoint: &Path) -> Result<Box<dyn Engine>> {
+        let mut params = Params::new(&self.graph, 0, &self.device.device()?)?;
+        let loaded = params.varmap.load(checkpoint);
+        loaded.with_context(|| {
+            format!(
+                "{}: no weights of {}; delete the file to train again",
+                checkpoint.display(),
+                self.graph.name
+            )
+        })?;
+        Ok(engine::open(self.graph.clone(), params, self.device, self.threads)?)
+    }
+
+    /// Batch-norm statistics of a subnet that is deployed, left in the engine.
+    ///
+    /// # Errors
+    /// What the engine returns.
+    pub fn recalibrate(&self, engine: &dyn Engine, channels: &Channels) -> Result<()> {
+        let Data { train, normalisation, .. } = &self.data;
+        Ok(recalibrate_on(engine, channels, train, normalisation, RECALIBRATION_IMAGES)?)
+    }
+
+    /// Batch-norm statistics of a subnet from training images, then the subnet folded and made int8.
+    ///
+    /// The engine is left with these statistics.
+    ///
+    /// # Errors
+    /// Where a weight or activation is no number.
+    pub fn make_int8(&self, engine: &dyn Engine, channels: &Channels) -> Result<quantize::Int8Network> {
+        self.recalibrate(engine, channels)?;
+        let folded = quantize::fold(&self.graph, channels, engine.params(), &engine.statistics())?;
+        let images = self.data.train.images();
+        let calibration: Vec<Vec<f32>> = spread(CALIBRATION_IMAGES, images.len())
+            .into_iter()
+            .map(|idx| self.data.normalisation.apply(images.pixels(idx)))
+            .collect();
+        let ranges = folded.calibrate(calibration.iter().map(Vec::as_slice), CLIP)?;
+        Ok(quantize::quantize(&folded, &ranges)?)
+    }
+
+    /// Tells of a stage that had nothing to do.
+    pub fn tell(&self, stage: &str, outcome: Outcome) {
+        if outcome == Outcome::Unchanged {
+            self.ui.say(format!("{stage}: unchanged"));
+        }
+    }
+}
+
+/// Training images behind the batch-norm statistics of a network that is deployed.
+const RECALIBRATION_IMAGES: usize = 2000;
+/// Training images behind the ranges of its activations.
+const CALIBRATION_IMAGES: usize = 200;
+/// Share of each image's activations that may saturate, at either end.
+const CLIP: f64 = 0.0;
+
+/// `n` of `len` indices, evenly spread.
+fn spread(n: usize, len: usize) -> Vec<usize> {
+    let n = n.min(len);
+    (0..n).map(|i| i * len / n).collect()
+}
+
+/// Paths in the file are relative to it, those of the command line to where it was typed.
+fn configure(root: &Path, flags: &Overrides) -> Result<RunConfig> {
+    let mut config = RunConfig::load(&root.join("edgeslim.toml"))?;
+    let beside = |name: &mut String| {
+        if root.join(&*name).exists() {
+            *name = root.join(&*name).to_string_lossy().into_owned();
+        }
+    };
+    beside(&mut config.board);
+    beside(&mut config.data.path);
+    beside(&mut config.network.name);
+    if let Some(board) = &flags.board {
+        config.board.clone_from(board);
+    }
+    if let Some(data) = &flags.data {
+        config.data.path.clone_from(data);
+    }
+    config.seed = flags.seed.unwrap_or(config.seed);
+    config.profile.time_s = flags.time_s.or(config.profile.time_s);
+    if !flags.budgets.is_empty() {
+        config.search.budgets.clone_from(&flags.budgets);
+    }
+    if !flags.strategies.is_empty() {
+        config.search.strategies.clone_from(&flags.strategies);
+    }
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spread_indices_cover_the_whole_file() {
+        assert_eq!(spread(4, 8), [0, 2, 4, 6]);
+        assert_eq!(spread(9, 3), [0, 1, 2]);
+        assert_eq!(spread(3, 0), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        std::fs::write(dir.path().join("edgeslim.toml"), RunConfig::TEMPLATE)?;
+        let flags = Overrides { seed: Some(9), budgets: vec!["ram 20kB".into()], ..Overrides::default() };
+        let config = configure(dir.path(), &flags)?;
+        assert_eq!((config.seed, config.search.budgets), (9, vec!["ram 20kB".to_owned()]));
+        assert_eq!(config.board, "virtual-m4", "the file's");
+        Ok(())
+    }
+}

@@ -1,0 +1,39 @@
+//! `report`: the records of a run → charts, a page, `record.json` and `summary.json`.
+
+use super::Context;
+use super::retrain::RetrainRecord;
+use crate::run::Stage;
+use anyhow::Result;
+use reports::record::{self, RunRecord, Summary, TrainingRecord, VerifyRecord};
+use std::path::PathBuf;
+
+/// Draws what the stages recorded, and prints a line a candidate.
+///
+/// # Errors
+/// Where a record is missing or nothing can be drawn.
+pub fn report(ctx: &Context) -> Result<()> {
+    let path = |name: &str| ctx.dir.path(name);
+    let inputs = [
+        ("train", path("supernet.json")),
+        ("retrain", path("retrain.json")),
+        ("verify", path("verify.json")),
+    ];
+    let outputs = [path("record.json"), path("summary.json"), path("report/index.html")];
+    let stage = Stage { name: "report", config: &(), inputs: &inputs, outputs: &outputs };
+    let outcome = ctx.dir.stage(&stage, || {
+        let supernet: TrainingRecord = record::load(&inputs[0].1)?;
+        let retrained: RetrainRecord = record::load(&inputs[1].1)?;
+        let VerifyRecord { provenance, rounds, candidates } = record::load(&inputs[2].1)?;
+        let mut trainings = vec![supernet];
+        trainings.extend(retrained.trainings.into_iter().map(|t| t.training));
+        let run = RunRecord { provenance, seconds: 0.0, trainings, candidates, rounds };
+        record::save(&run, &outputs[0])?;
+        let charts = reports::draw_all(&run, &path("report"))?;
+        let charts: Vec<PathBuf> =
+            charts.into_iter().filter(|chart| chart.extension().is_some_and(|e| e == "png")).collect();
+        let timed = RunRecord { seconds: ctx.dir.seconds(), ..run };
+        Ok(record::save(&Summary::new(&timed, charts), &outputs[1])?)
+    })?;
+    ctx.tell("report", outcome);
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! `retrain`: the subnets of `search.json`, each from scratch by the same recipe → `subnets/…/seed-N.safetensors`.
+
+use super::Context;
+use super::search::SearchRecord;
+use super::train::fit;
+use crate::network::Channels;
+use crate::run::{Stage, write_atomic};
+use crate::train::Goal;
+use anyhow::Result;
+use reports::record::{self, TrainingRecord};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// `retrain.json`
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RetrainRecord {
+    /// One a subnet and seed.
+    pub trainings: Vec<Retraining>,
+}
+
+/// One training of a subnet.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub struct Retraining {
+    /// What was trained.
+    pub channels: Channels,
+    /// Of the weights, the order of images and their augmentation.
+    pub seed: u64,
+    /// Its history.
+    pub training: TrainingRecord,
+}
+
+/// Trains every distinct subnet of the search, `retrain.seeds` times.
+///
+/// # Errors
+/// [`crate::train::TrainError`]; what was trained before is kept.
+pub fn retrain(ctx: &Context) -> Result<()> {
+    let record_path = ctx.dir.path("retrain.json");
+    let found = SearchRecord::load(ctx, "retrain")?;
+    let subnets = found.subnets();
+    let seeds = seeds(ctx);
+    let mut outputs = vec![record_path.clone()];
+    outputs.extend(subnets.iter().flat_map(|c| seeds.iter().map(|&seed| weights_path(ctx, c, seed))));
+    let config = &ctx.config;
+    let asked =
+        (&ctx.graph, &subnets, &config.retrain, config.data.augment, config.data.search_images, config.seed);
+    let asked = (asked, &ctx.data.digest);
+    let stage = Stage { name: "retrain", config: &asked, inputs: &[], outputs: &outputs };
+    let outcome = ctx.dir.stage(&stage, || {
+        let mut trainings = Vec::new();
+        for (i, channels) in subnets.iter().enumerate() {
+            for &seed in &seeds {
+                let path = weights_path(ctx, channels, seed);
+                std::fs::create_dir_all(subnet_dir(ctx, channels))?;
+                let name = found.names_of(channels)[0];
+                let what = format!("retrain {}/{}", i + 1, subnets.len());
+                let engine = ctx.engine(seed)?;
+                let goal = Goal::Subnet(channels.clone());
+                let epochs = fit(ctx, &*engine, &what, &goal, &config.retrain.recipe, seed, &path)?;
+                let name = if seed == seeds[0] { name.to_owned() } else { format!("{name}, seed {seed}") };
+                let training = TrainingRecord { name, epochs };
+                trainings.push(Retraining { channels: channels.clone(), seed, training });
+            }
+        }
+        Ok(record::save(&RetrainRecord { trainings }, &record_path)?)
+    })?;
+    ctx.tell("retrain", outcome);
+    Ok(())
+}
+
+/// The seeds of a subnet's trainings; the first one is deployed.
+pub(super) fn seeds(ctx: &Context) -> Vec<u64> {
+    (0..ctx.config.retrain.seeds.max(1) as u64).map(|i| ctx.config.seed.wrapping_add(i)).collect()
+}
+
+/// The folder of a subnet, whatever strategy found it.
+pub(super) fn subnet_dir(ctx: &Context, channels: &Channels) -> PathBuf {
+    ctx.dir.path("subnets").join(key(channels))
+}
+
+/// The checkpoint of a subnet's training.
+pub(super) fn weights_path(ctx: &Context, channels: &Channels, seed: u64) -> PathBuf {
+    subnet_dir(ctx, channels).join(format!("seed-{seed}.safetensors"))
+}
+
+/// The longest folder name that shows the channels themselves.
+const MAX_KEY: usize = 120;
+
+fn key(channels: &Channels) -> String {
+    let key = channels.0.iter().map(usize::to_string).collect::<Vec<_>>().join("-");
+    match key.len() {
+        0..=MAX_KEY => key,
+        _ => blake3::hash(key.as_bytes()).to_hex()[..32].to_owned(),
+    }
+}
+
+/// Writes an int8 model beside the weights it came from.
+pub(super) fn write_model(ctx: &Context, channels: &Channels, bytes: &[u8]) -> Result<()> {
+    Ok(write_atomic(&model_path(ctx, channels), bytes)?)
+}
+
+/// The model that is deployed.
+pub(super) fn model_path(ctx: &Context, channels: &Channels) -> PathBuf {
+    subnet_dir(ctx, channels).join("int8.model")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subnets_folder_shows_its_channels_unless_they_are_too_many() {
+        assert_eq!(key(&Channels(vec![8, 16, 24])), "8-16-24");
+        let (a, b) = (key(&Channels(vec![16; 90])), key(&Channels(vec![24; 90])));
+        assert!(a.len() == 32 && a != b, "{a} {b}");
+    }
+}

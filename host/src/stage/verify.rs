@@ -1,0 +1,222 @@
+//! `verify`: every model on the board against the host → `verify.json`.
+
+use super::Context;
+use super::retrain::{model_path, seeds, subnet_dir, weights_path};
+use super::search::{Candidate, SearchRecord, table};
+use crate::board::Link;
+use crate::network::Channels;
+use crate::network::lower::lower;
+use crate::profile;
+use crate::quantize::Blob;
+use crate::run::Stage;
+use crate::train::test_logits;
+use crate::verify::{accuracy, host_logits, run_on_board};
+use anyhow::{Context as _, Result};
+use cost_tables::price::Prices;
+use device_bench::kernels::KERNEL_REVISION;
+use reports::record::{self, CandidateRecord, LayerRecord, Provenance, SeedResult, VerifyRecord};
+use serde::{Deserialize, Serialize};
+
+/// What was found out about one subnet: `subnets/CHANNELS/verify.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct SubnetRecord {
+    images_compared: usize,
+    images_equal: usize,
+    /// On the compared images: float, int8 on the host, int8 on the board.
+    accuracies: [f64; 3],
+    accuracy_int8_all: f64,
+    /// On all test images, one a seed.
+    seeds: Vec<SeedResult>,
+    latency: f64,
+    layers: Vec<f64>,
+    ram_bytes: u64,
+}
+
+/// Verifies every candidate of the search.
+///
+/// # Errors
+/// Where a model is missing, the board fails or its table was measured on another.
+pub fn verify(ctx: &Context) -> Result<()> {
+    let found = SearchRecord::load(ctx, "verify")?;
+    let mut link = None;
+    let mut subnets = Vec::new();
+    for channels in found.subnets() {
+        subnets.push((channels.clone(), subnet(ctx, &found, &channels, &mut link)?));
+    }
+    let path = ctx.dir.path("verify.json");
+    let inputs = [("search", ctx.dir.path("search.json")), ("profile", ctx.table_path())];
+    let outputs = [path.clone()];
+    let asked = (&ctx.graph, &subnets, &ctx.config.network.name, &ctx.config.data.path, ctx.config.seed);
+    let stage = Stage { name: "verify", config: &asked, inputs: &inputs, outputs: &outputs };
+    let outcome = ctx.dir.stage(&stage, || {
+        let table = table(ctx)?;
+        let prices = Prices::new(&table).with_correction(found.correction)?;
+        let mut candidates = Vec::new();
+        for candidate in &found.candidates {
+            let measured = subnets.iter().find(|(channels, _)| *channels == candidate.channels);
+            let (_, measured) = measured.context("every candidate's subnet was verified")?;
+            candidates.push(describe(ctx, candidate, measured, &prices)?);
+        }
+        let provenance = provenance(ctx, &table.provenance);
+        Ok(record::save(&VerifyRecord { provenance, rounds: found.rounds.clone(), candidates }, &path)?)
+    })?;
+    ctx.tell("verify", outcome);
+    Ok(())
+}
+
+fn subnet(
+    ctx: &Context,
+    found: &SearchRecord,
+    channels: &Channels,
+    link: &mut Option<Link>,
+) -> Result<SubnetRecord> {
+    let names = found.names_of(channels);
+    let all = ctx.config.verify.all_images.iter().any(|wanted| names.contains(&wanted.as_str()));
+    let n_test = ctx.data.test.images().len();
+    let n = if all { n_test } else { ctx.config.verify.images.min(n_test) };
+    let path = subnet_dir(ctx, channels).join("verify.json");
+    let seeds = seeds(ctx);
+    let mut inputs = vec![("quantize", model_path(ctx, channels)), ("profile", ctx.table_path())];
+    inputs.extend(seeds.iter().map(|&seed| ("retrain", weights_path(ctx, channels, seed))));
+    let outputs = [path.clone()];
+    let asked = (&ctx.graph, channels, &ctx.board, KERNEL_REVISION, n, seeds, &ctx.data.digest);
+    let name =
+        format!("verify-{}", subnet_dir(ctx, channels).file_name().unwrap_or_default().to_string_lossy());
+    let stage = Stage { name: &name, config: &asked, inputs: &inputs, outputs: &outputs };
+    ctx.dir.stage(&stage, || {
+        let link = match link {
+            Some(link) => link,
+            None => link.insert(checked_board(ctx)?),
+        };
+        let measured = measure(ctx, channels, link, n, names[0])?;
+        Ok(record::save(&measured, &path)?)
+    })?;
+    Ok(record::load(&path)?)
+}
+
+/// The board, if the table is its own.
+pub(super) fn checked_board(ctx: &Context) -> Result<Link> {
+    let table = table(ctx)?;
+    let link = ctx.open_board()?;
+    let seed = table.provenance.seed;
+    table.check(&profile::provenance(&ctx.board, link.info(), seed))?;
+    Ok(link)
+}
+
+fn measure(
+    ctx: &Context,
+    channels: &Channels,
+    link: &mut Link,
+    n: usize,
+    name: &str,
+) -> Result<SubnetRecord> {
+    let path = model_path(ctx, channels);
+    let blob = Blob::copy_of(&std::fs::read(&path).with_context(|| path.display().to_string())?);
+    let (test, normalisation) = (&ctx.data.test, &ctx.data.normalisation);
+    let labels = test.images().labels();
+    let mut seeds_found = Vec::new();
+    let mut float = 0.0;
+    for (i, seed) in seeds(ctx).into_iter().enumerate() {
+        let logits = float_logits(ctx, channels, seed)?;
+        if i == 0 {
+            float = accuracy(&logits, labels, n);
+        }
+        let accuracy_float = accuracy(&logits, labels, logits.len());
+        seeds_found.push(SeedResult { seed, accuracy_float });
+    }
+    let threads = if ctx.threads == 0 { std::thread::available_parallelism()?.get() } else { ctx.threads };
+    let host =
+        host_logits(&blob, test, normalisation, threads).with_context(|| path.display().to_string())?;
+    let bar = ctx.ui.bar("verify", n);
+    bar.set_message(name.to_owned());
+    let watch = &mut |done| bar.set_position(done as u64);
+    let board = run_on_board(link, &blob, (test, normalisation), n, &ctx.stop, watch)?;
+    bar.finish_and_clear();
+    Ok(SubnetRecord {
+        images_compared: n,
+        images_equal: board.logits.iter().zip(&host).filter(|(board, host)| board == host).count(),
+        accuracies: [float, accuracy(&host, labels, n), accuracy(&board.logits, labels, n)],
+        accuracy_int8_all: accuracy(&host, labels, host.len()),
+        seeds: seeds_found,
+        latency: board.timing.whole as f64,
+        layers: board.timing.layers.iter().map(|&ticks| ticks as f64).collect(),
+        ram_bytes: u64::from(board.ram.arena),
+    })
+}
+
+/// Float logits of one training on all test images, with the statistics that its int8 model was made from.
+fn float_logits(ctx: &Context, channels: &Channels, seed: u64) -> Result<Vec<Vec<f32>>> {
+    let engine = ctx.trained(&weights_path(ctx, channels, seed))?;
+    ctx.recalibrate(&*engine, channels)?;
+    Ok(test_logits(&*engine, channels, &ctx.data.test, &ctx.data.normalisation)?)
+}
+
+fn describe(
+    ctx: &Context,
+    candidate: &Candidate,
+    measured: &SubnetRecord,
+    prices: &Prices,
+) -> Result<CandidateRecord> {
+    let lowered = lower(&ctx.graph, &candidate.channels)?;
+    let mut layers = Vec::new();
+    for (i, layer) in lowered.layers.iter().enumerate() {
+        let price = prices.price(&layer.spec)?;
+        let node = &ctx.graph.nodes[layer.node].name;
+        let name = match lowered.layers.iter().filter(|other| other.node == layer.node).count() {
+            1 => node.clone(),
+            _ => format!("{node}.{}", layer.spec.op.name()),
+        };
+        layers.push(LayerRecord {
+            name,
+            spec: layer.spec,
+            macs: layer.spec.macs(),
+            predicted: price.value,
+            low: price.low,
+            high: price.high,
+            measured: measured.layers.get(i).copied(),
+        });
+    }
+    let [float, int8_host, int8_board] = measured.accuracies;
+    Ok(CandidateRecord {
+        name: candidate.name.clone(),
+        strategy: candidate.strategy.clone(),
+        budget: candidate.budget(),
+        channels: candidate.channels.0.clone(),
+        unit_names: ctx.graph.units.iter().map(|unit| unit.name.clone()).collect(),
+        full_channels: ctx.graph.full().0,
+        macs: lowered.macs(),
+        latency_predicted: layers.iter().map(|layer| layer.predicted).sum(),
+        latency_measured: Some(measured.latency),
+        ram_bytes_predicted: candidate.cost.ram as u64,
+        ram_bytes_measured: Some(measured.ram_bytes),
+        flash_bytes: lowered.flash_bytes(),
+        accuracy_float: Some(float),
+        accuracy_int8_host: Some(int8_host),
+        accuracy_int8_board: Some(int8_board),
+        accuracy_float_all: measured.seeds.first().map(|seed| seed.accuracy_float),
+        accuracy_int8_all: Some(measured.accuracy_int8_all),
+        images_compared: measured.images_compared,
+        images_equal: measured.images_equal,
+        seeds: measured.seeds.clone(),
+        layers,
+        whole_measured: Some(measured.latency),
+    })
+}
+
+fn provenance(ctx: &Context, table: &cost_tables::table::Provenance) -> Provenance {
+    Provenance {
+        board: table.board.clone(),
+        core: table.core.clone(),
+        core_hz: table.core_hz,
+        emulated: table.emulated,
+        unit: table.unit.clone(),
+        kernel_revision: format!("{} {}", table.kernel_revision, table.kernels),
+        firmware: table.firmware.clone(),
+        compiler: table.compiler.clone(),
+        network: ctx.graph.name.clone(),
+        dataset: ctx.config.data.path.clone(),
+        seed: ctx.config.seed,
+        test_images: ctx.data.test.images().len(),
+        edgeslim: env!("CARGO_PKG_VERSION").into(),
+    }
+}

@@ -1,0 +1,41 @@
+//! Progress for people, on the error stream; nothing where that is no terminal or JSON was asked for.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::time::Duration;
+
+/// Whether and how progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ui {
+    /// Bars, and lines about what a stage does.
+    People,
+    /// Nothing but errors: a script reads the result.
+    Script,
+}
+
+impl Ui {
+    /// A line on the error stream.
+    pub fn say(self, line: impl AsRef<str>) {
+        if self == Ui::People {
+            eprintln!("{}", line.as_ref());
+        }
+    }
+
+    /// A bar of `len` steps.
+    pub fn bar(self, what: &str, len: usize) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(Some(len as u64), self.target());
+        let style = "{prefix:<12} [{bar:30}] {pos}/{len}, {eta} left  {msg}";
+        bar.set_style(
+            ProgressStyle::with_template(style).expect("the template is valid").progress_chars("=> "),
+        );
+        bar.set_prefix(what.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(250));
+        bar
+    }
+
+    fn target(self) -> ProgressDrawTarget {
+        match self {
+            Ui::People => ProgressDrawTarget::stderr(),
+            Ui::Script => ProgressDrawTarget::hidden(),
+        }
+    }
+}

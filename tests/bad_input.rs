@@ -1,0 +1,167 @@
+//! Bad input through the command line: each is refused with what, where, and what to do next.
+
+mod command;
+
+use command::Run;
+use std::fs;
+
+fn small() -> Run {
+    Run::new("virtual-m4", "seed = 3", &["latency 60%"])
+}
+
+/// A run with a table and a supernet, to be spoilt.
+fn profiled_and_trained() -> Run {
+    let run = small();
+    run.edgeslim(&["profile", "--json"]);
+    run.edgeslim(&["train", "--json"]);
+    run
+}
+
+fn says(message: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(message.contains(part), "`{part}` is missing in: {message}");
+    }
+}
+
+#[test]
+fn a_board_that_does_not_exist_is_answered_with_the_nearest() {
+    says(&small().refused(&["profile", "--board", "virtul-m4"]), &["did you mean `virtual-m4`"]);
+}
+
+#[test]
+fn a_probe_that_is_not_connected_is_named_with_the_next_step() {
+    let run = small();
+    let board =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../device-bench/boards/virtual-m4.toml"));
+    let board = board.unwrap().replace("probe = \"virtual\"", "probe = \"usb\"");
+    fs::write(run.path("desk.toml"), board).unwrap();
+    says(
+        &run.refused(&["profile", "--board", run.path("desk.toml").to_str().unwrap()]),
+        &["no debug probe", "cable"],
+    );
+}
+
+#[test]
+fn a_run_without_a_configuration_says_how_to_get_one() {
+    let run = small();
+    fs::remove_file(run.path("edgeslim.toml")).unwrap();
+    says(&run.refused(&["train"]), &["edgeslim.toml", "edgeslim init"]);
+}
+
+#[test]
+fn a_wrong_key_in_the_configuration_is_refused_with_its_line() {
+    let run = small();
+    run.edit("search_images", "serach_images");
+    says(&run.refused(&["train"]), &["edgeslim.toml", "line 7", "serach_images"]);
+}
+
+#[test]
+fn stages_in_the_wrong_order_name_the_one_that_is_missing() {
+    let run = small();
+    says(&run.refused(&["search"]), &["run `edgeslim profile` first"]);
+    says(&run.refused(&["retrain"]), &["run `edgeslim search` first"]);
+    says(&run.refused(&["verify"]), &["run `edgeslim search` first"]);
+    says(&run.refused(&["report"]), &["run `edgeslim train` first"]);
+}
+
+#[test]
+fn tables_of_another_board_or_kernel_and_damaged_ones_are_refused() {
+    let run = profiled_and_trained();
+    let table = fs::read_to_string(run.path("cost-table.csv")).unwrap();
+    let path = run.path("other.csv");
+    let refused = |text: String| {
+        fs::write(&path, text).unwrap();
+        run.refused(&["search", "--cost-table", path.to_str().unwrap()])
+    };
+    says(
+        &refused(table.replace("# board = virtual-m4", "# board = other")),
+        &["board", "other", "virtual-m4"],
+    );
+    let revision = format!("# kernel_revision = {}", device_bench::kernels::KERNEL_REVISION);
+    assert!(table.contains(&revision), "{table}");
+    says(&refused(table.replace(&revision, "# kernel_revision = 999")), &["kernel_revision", "999"]);
+    says(&refused(table.replace("# core_hz = 0", "# core_hz = 80000000")), &["core_hz", "80000000"]);
+    says(&refused(table.replacen("depthwise,", "depthwize,", 1)), &["line", "depthwize"]);
+    says(&refused(table[..table.len() * 2 / 3].trim_end_matches(|c| c != ',').to_owned()), &["line"]);
+}
+
+#[test]
+fn an_impossible_budget_names_the_smallest_cost() {
+    let run = profiled_and_trained();
+    says(&run.refused(&["search", "--latency", "1%"]), &["smallest needs", "instructions"]);
+    says(&run.refused(&["search", "--ram", "1kB"]), &["smallest needs", "bytes"]);
+}
+
+#[test]
+fn a_unit_that_the_table_does_not_have_is_refused_with_what_it_has() {
+    let run = profiled_and_trained();
+    says(&run.refused(&["search", "--latency", "12ms"]), &["instructions", "virtual-m4"]);
+    says(&run.refused(&["search", "--ram", "12ms"]), &["ram"]);
+    says(&run.refused(&["search", "--strategy", "autoslm"]), &["did you mean `autoslim`"]);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_refused_by_name() {
+    let run = profiled_and_trained();
+    let path = run.path("supernet.safetensors");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    says(&run.refused(&["search"]), &["supernet.safetensors"]);
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_training() {
+    let run = small();
+    run.edit("learning_rate = 0.1", "learning_rate = 1e30");
+    says(&run.refused(&["train"]), &["loss", "smaller learning rate"]);
+}
+
+#[test]
+fn damaged_images_are_refused_with_file_and_byte() {
+    let run = small();
+    let data = run.path("images");
+    fs::create_dir(&data).unwrap();
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/data/fashion-mnist-subset");
+    for file in fs::read_dir(source).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), data.join(file.file_name())).unwrap();
+    }
+    let images = data.join("train-images-idx3-ubyte.gz");
+    let bytes = fs::read(&images).unwrap();
+    fs::write(&images, &bytes[..bytes.len() / 2]).unwrap();
+    let data = data.to_str().unwrap();
+    says(&run.refused(&["train", "--data", data]), &["train-images-idx3-ubyte", "byte"]);
+    says(&run.refused(&["train", "--data", "/nowhere"]), &["/nowhere"]);
+}
+
+#[test]
+fn a_layer_too_large_for_the_board_says_what_it_needs() {
+    let run = small();
+    let list = run.path("layers.toml");
+    fs::write(&list, "[[layer]]\nop = \"conv\"\nin_h = 96\nin_w = 96\nc_in = 64\nc_out = 64\nkernel = 1\n")
+        .unwrap();
+    let list = list.to_str().unwrap();
+    says(
+        &run.refused(&["profile", "--layers", list, "--board", "virtual-m0"]),
+        &["conv 96x96x64->64", "bytes"],
+    );
+}
+
+#[test]
+fn a_candidate_that_does_not_exist_is_answered_with_the_names() {
+    let run = profiled_and_trained();
+    run.edgeslim(&["search", "--json"]);
+    says(&run.refused(&["deploy", "autoslim"]), &["autoslim-latency-60%"]);
+    says(&run.refused(&["deploy", "full"]), &["run `edgeslim quantize` first"]);
+}
+
+#[test]
+fn channels_out_of_range_are_refused_by_unit() {
+    let run = profiled_and_trained();
+    run.edgeslim(&["search", "--json"]);
+    let path = run.path("search.json");
+    let mut search = command::json(&fs::read_to_string(&path).unwrap());
+    search["candidates"][1]["channels"][1] = 4000.into();
+    fs::write(&path, search.to_string()).unwrap();
+    says(&run.refused(&["retrain"]), &["body", "4000"]);
+}

@@ -1,0 +1,82 @@
+//! The whole pipeline through the command line, small: every stage on an emulated board, then again.
+
+mod command;
+
+use command::{Run, json};
+use std::time::Instant;
+
+/// Two units and two epochs: minutes become seconds.
+fn small() -> Run {
+    Run::new("virtual-m4", "seed = 3", &["latency 60%"])
+}
+
+#[test]
+fn a_run_verifies_on_the_board_and_a_rerun_does_nothing() {
+    let run = small();
+    let summary = json(&run.edgeslim(&["run", "--json"]));
+    let candidates = summary["candidates"].as_array().unwrap();
+    let names: Vec<&str> = candidates.iter().map(|c| c["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["full", "autoslim-latency-60%", "uniform-latency-60%"]);
+    for candidate in candidates {
+        let number = |key: &str| candidate[key].as_f64().unwrap_or_else(|| panic!("{key} of {candidate}"));
+        assert_eq!(candidate["images_equal"], candidate["images_compared"], "{candidate}");
+        assert_eq!(number("images_compared"), 20.0);
+        assert_eq!(candidate["accuracy_int8_board"], candidate["accuracy_int8_host"], "{candidate}");
+        assert_eq!(number("ram_bytes_predicted"), number("ram_bytes_measured"), "{candidate}");
+        let (predicted, measured) = (number("latency_predicted"), number("latency_measured"));
+        assert!((predicted / measured - 1.0).abs() < 0.01, "{predicted} predicted, {measured} measured");
+        if let Some(limit) = candidate["budget"]["limit"].as_f64() {
+            assert!(measured <= limit, "{candidate}");
+        }
+    }
+    for chart in summary["charts"].as_array().unwrap() {
+        assert!(std::path::Path::new(chart.as_str().unwrap()).exists(), "{chart}");
+    }
+    let before = run.bytes();
+    let started = Instant::now();
+    run.edgeslim(&["run", "--json"]);
+    assert!(started.elapsed().as_secs_f64() < 2.0, "a rerun took {:?}", started.elapsed());
+    assert_eq!(run.bytes(), before, "a rerun changed a file");
+}
+
+#[test]
+fn two_runs_of_one_seed_write_the_same_bytes() {
+    let (a, b) = (small(), small());
+    for run in [&a, &b] {
+        for stage in ["profile", "train", "search"] {
+            run.edgeslim(&[stage, "--json"]);
+        }
+    }
+    assert_eq!(a.bytes(), b.bytes());
+}
+
+#[test]
+fn a_run_that_was_killed_goes_on_and_ends_with_the_same_bytes() {
+    let (whole, killed) = (small(), small());
+    whole.edgeslim(&["run", "--json"]);
+    for after_ms in [1500, 3000] {
+        killed.kill_after(&["run"], after_ms);
+    }
+    killed.edgeslim(&["run", "--json"]);
+    assert_eq!(killed.bytes(), whole.bytes());
+}
+
+#[test]
+fn a_table_that_is_too_cheap_is_corrected_until_the_budget_holds() {
+    let run = small();
+    run.edgeslim(&["profile", "--json"]);
+    run.edgeslim(&["train", "--json"]);
+    let table = run.path("cost-table.csv");
+    let cheap = command::scale_samples(&std::fs::read_to_string(&table).unwrap(), 0.8);
+    let path = run.path("cheap.csv");
+    std::fs::write(&path, cheap).unwrap();
+    let full = json(&run.edgeslim(&["profile", "--json", "--cost-table", path.to_str().unwrap()]));
+    assert!(full["entries"].as_array().is_some_and(|entries| !entries.is_empty()));
+    let flags = ["--cost-table", path.to_str().unwrap(), "--json"];
+    let search = json(&run.edgeslim(&[&["search", "--latency", "150k"], &flags[..]].concat()));
+    assert!(search["correction"].as_f64().unwrap() > 1.1, "{}", search["correction"]);
+    assert!(search["rounds"].as_array().unwrap().iter().any(|round| round["budget_met"] == false));
+    for candidate in search["candidates"].as_array().unwrap() {
+        assert_eq!(candidate["meets"], true, "{candidate}");
+    }
+}
