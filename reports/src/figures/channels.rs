@@ -114,7 +114,8 @@ fn numbered(n_units: usize) -> bool {
 fn draw_row(area: &Area, row: &Row, top: i32, unit: &str) -> Result<(), ChartError> {
     let (base, tallest) = (top + ROW, f64::from(ROW - 50));
     let most = row.full.iter().chain(&row.channels).copied().max().unwrap_or(1).max(1) as f64;
-    area.draw_text(&shortened(&row.name, 18), &text(24, INK), (50, base - 96))?;
+    let size = if row.name.chars().count() <= 18 { 24 } else { 18 };
+    area.draw_text(&shortened(&row.name, 24), &text(size, INK), (50, base - 96))?;
     area.draw_text(&format!("{} {unit}", si(row.latency)), &text(19, GREY), (50, base - 62))?;
     area.draw_text(&format!("{} MACs", si(row.macs as f64)), &text(19, GREY), (50, base - 34))?;
     let slot = slot(row.channels.len());
