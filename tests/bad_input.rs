@@ -52,7 +52,7 @@ fn a_run_without_a_configuration_says_how_to_get_one() {
 fn a_wrong_key_in_the_configuration_is_refused_with_its_line() {
     let run = small();
     run.edit("search_images", "serach_images");
-    says(&run.refused(&["train"]), &["edgeslim.toml", "line 7", "serach_images"]);
+    says(&run.refused(&["train"]), &["edgeslim.toml", "line 9", "serach_images"]);
 }
 
 #[test]
@@ -74,15 +74,15 @@ fn tables_of_another_board_or_kernel_and_damaged_ones_are_refused() {
         run.refused(&["search", "--cost-table", path.to_str().unwrap()])
     };
     says(
-        &refused(table.replace("# board = virtual-m4", "# board = other")),
+        &refused(table.replace("# board = \"virtual-m4\"", "# board = \"other\"")),
         &["board", "other", "virtual-m4"],
     );
     let revision = format!("# kernel_revision = {}", device_bench::kernels::KERNEL_REVISION);
     assert!(table.contains(&revision), "{table}");
     says(&refused(table.replace(&revision, "# kernel_revision = 999")), &["kernel_revision", "999"]);
     says(&refused(table.replace("# core_hz = 0", "# core_hz = 80000000")), &["core_hz", "80000000"]);
-    says(&refused(table.replacen("depthwise,", "depthwize,", 1)), &["line", "depthwize"]);
-    says(&refused(table[..table.len() * 2 / 3].trim_end_matches(|c| c != ',').to_owned()), &["line"]);
+    says(&refused(table.replacen("depthwise,", "depthwize,", 1)), &["other.csv:", "depthwize"]);
+    says(&refused(table[..table.len() * 2 / 3].trim_end_matches(|c| c != ',').to_owned()), &["other.csv:"]);
 }
 
 #[test]

@@ -63,13 +63,18 @@ impl SearchRecord {
     /// Reads the `search.json` of a run for a later stage.
     ///
     /// # Errors
-    /// Where the search has not been run.
+    /// Where the search has not been run, or found channels that this network does not have.
     pub fn load(ctx: &Context, stage: &str) -> Result<SearchRecord> {
         let path = ctx.dir.path("search.json");
         if !path.exists() {
             return Err(RunError::MissingInput { stage: stage.into(), path, producer: "search" }.into());
         }
-        Ok(record::load(&path)?)
+        let found: SearchRecord = record::load(&path)?;
+        for candidate in &found.candidates {
+            let lowered = lower(&ctx.graph, &candidate.channels);
+            lowered.with_context(|| format!("{}: candidate `{}`", path.display(), candidate.name))?;
+        }
+        Ok(found)
     }
 
     /// Every choice of channels once, in the candidates' order.
