@@ -2,8 +2,10 @@
 //! per channel: `dz = ka · g + kb · z + kc`, with `g` the gradient that the ReLU lets through.
 
 use super::core::{
-    CHUNKS, Core, Disjoint, Geometry, NodeState, View, chunk, clear_sums, floats, norm_sums, view, zeros,
+    CHUNKS, Core, Disjoint, Geometry, NodeState, View, chunk, clear_sums, fill_inside, floats, norm_sums,
+    view, zeros,
 };
+use super::depthwise::{Depthwise, Inside};
 use super::gemm::{Into, Pixels, gemm_nn, gemm_tn};
 use super::norm::{expand, period};
 use super::simd::Isa;
@@ -283,46 +285,44 @@ impl Pass<'_> {
             return (dz, 0, g.w_out * g.c_out);
         }
         let row = (g.w + g.kernel - 1) * g.c_out;
-        let dz = zeros(buffer, row * (g.h + g.kernel - 1));
+        let dz = floats(buffer, row * (g.h + g.kernel - 1));
         let first = (g.kernel - 1 - g.top) * row + (g.kernel - 1 - g.left) * g.c_out;
-        for y in 0..g.h_out {
-            let line = &mut dz[first + y * row..][..g.w_out * g.c_out];
-            self.dz(from + y * g.w_out * g.c_out, line);
-        }
+        let line = g.w_out * g.c_out;
+        fill_inside(dz, first, row, line, g.h_out, |y, inside| self.dz(from + y * line, inside));
         (dz, first, row)
     }
 
     /// One image; `weights` packed.
     fn depthwise(&self, image: usize, scratch: &mut [Vec<f32>], dx: Option<&mut [f32]>, weights: &mut [f32]) {
         let (isa, g, d) = (self.isa, &self.g, self.g.depthwise());
-        let [padded, dz, dx_padded, ..] = scratch else { unreachable!("four temporaries") };
-        let padded = zeros(padded, g.padded_len());
+        let [padded, dz, term, ..] = scratch else { unreachable!("four temporaries") };
+        let padded = floats(padded, g.padded_len());
         self.source.read_padded(isa, g, image, padded);
         let (dz, first, row) = self.bordered_dz(image, dz);
         d.weight_grad(isa, padded, &dz[first..], row, weights);
         let Some(dx) = dx else { return };
-        if self.flipped && self.into() == Into::Replace {
-            let flip =
-                super::depthwise::Depthwise { stride: 1, h_out: g.h, w_out: g.w, padded_row: row, ..d };
-            return flip.forward(isa, dz, self.packed, dx);
+        let input_grad = |dx: &mut [f32]| {
+            if self.flipped {
+                let flip = Depthwise { stride: 1, h_out: g.h, w_out: g.w, padded_row: row, ..d };
+                flip.forward(isa, dz, self.packed, dx);
+            } else {
+                let inside = Inside { h: g.h, w: g.w, top: g.top, left: g.left };
+                d.input_grad(isa, dz, self.packed, inside, dx);
+            }
+        };
+        if self.into() == Into::Replace {
+            return input_grad(dx);
         }
-        let dx_padded = zeros(dx_padded, g.padded_len());
-        if self.flipped {
-            let flip =
-                super::depthwise::Depthwise { stride: 1, h_out: g.h, w_out: g.w, padded_row: row, ..d };
-            flip.forward(isa, dz, self.packed, &mut dx_padded[..g.in_len()]);
-            dx.iter_mut().zip(&*dx_padded).for_each(|(o, d)| *o += d);
-            return;
-        }
-        d.input_grad(isa, dz, self.packed, dx_padded);
-        self.unpad(dx_padded, dx);
+        let term = floats(term, g.in_len());
+        input_grad(term);
+        dx.iter_mut().zip(&*term).for_each(|(o, d)| *o += d);
     }
 
     /// One image; `weights` is `[taps, c_in, c_out]`.
     fn dense(&self, image: usize, scratch: &mut [Vec<f32>], dx: Option<&mut [f32]>, weights: &mut [f32]) {
         let (isa, g) = (self.isa, &self.g);
         let [padded, dz, columns, dx_padded] = scratch else { unreachable!("four temporaries") };
-        let padded = zeros(padded, g.padded_len());
+        let padded = floats(padded, g.padded_len());
         self.source.read_padded(isa, g, image, padded);
         let (dz, first, row) = self.bordered_dz(image, dz);
         let (k, plane) = (g.taps() * g.c_in, (g.h_out, g.w_out));

@@ -165,15 +165,34 @@ impl View<'_> {
         }
     }
 
-    /// Image `idx`, within the zero border that `padded` already has.
+    /// Image `idx` and a zero border around it.
     pub fn read_padded(&self, isa: Isa, g: &Geometry, idx: usize, padded: &mut [f32]) {
-        let row = g.w * g.c_in;
-        for y in 0..g.h {
-            let from = (idx * g.h + y) * row;
-            let to = ((g.top + y) * g.w_padded + g.left) * g.c_in;
-            self.read(isa, from..from + row, &mut padded[to..to + row]);
-        }
+        let line = g.w * g.c_in;
+        let first = g.top * g.padded_row() + g.left * g.c_in;
+        fill_inside(padded, first, g.padded_row(), line, g.h, |y, inside| {
+            let from = (idx * g.h + y) * line;
+            self.read(isa, from..from + line, inside);
+        });
     }
+}
+
+/// Lets `fill(y, line)` write `n_lines` of `line` floats, `row` apart from `first` on, and zeros everything else.
+pub fn fill_inside(
+    padded: &mut [f32],
+    first: usize,
+    row: usize,
+    line: usize,
+    n_lines: usize,
+    fill: impl Fn(usize, &mut [f32]),
+) {
+    let mut end = 0;
+    for y in 0..n_lines {
+        let start = first + y * row;
+        padded[end..start].fill(0.0);
+        end = start + line;
+        fill(y, &mut padded[start..end]);
+    }
+    padded[end..].fill(0.0);
 }
 
 /// The view of node `idx`.

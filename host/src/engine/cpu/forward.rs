@@ -1,7 +1,7 @@
 //! Forward pass: a convolution reads its producer's raw output through batch norm and ReLU, and adds up the
 //! statistics of its own.
 
-use super::core::{CHUNKS, Core, Disjoint, Geometry, chunk, floats, view, zeros};
+use super::core::{CHUNKS, Core, Disjoint, Geometry, chunk, floats, view};
 use super::depthwise::Depthwise;
 use super::gemm::{Into, gemm_nn};
 use super::norm::{expand, period, shifted_sums};
@@ -86,7 +86,7 @@ impl Core {
                 return;
             }
             let [padded, columns, ..] = scratch;
-            let padded = zeros(padded, g.padded_len());
+            let padded = floats(padded, g.padded_len());
             for image in images {
                 source.read_padded(isa, &g, image, padded);
                 // SAFETY: every image is in one chunk.
