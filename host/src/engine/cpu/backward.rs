@@ -34,6 +34,10 @@ impl Core {
                 NodeOp::Conv(_) | NodeOp::Add { .. } => {}
                 NodeOp::Head { input } => self.head_backward(idx, input, d_logits, params),
             }
+            let state = &mut self.nodes[idx];
+            if std::mem::take(&mut state.has_grad) {
+                self.free.push(std::mem::take(&mut state.grad));
+            }
         }
     }
 
@@ -42,8 +46,11 @@ impl Core {
         let has_norm = matches!(self.graph.nodes[source].op, NodeOp::Conv(_));
         let state = &mut self.nodes[source];
         let into = if state.has_grad { Into::Add } else { Into::Replace };
-        state.has_grad = true;
-        state.grad.resize(state.z.len(), 0.0);
+        if !state.has_grad {
+            state.grad = self.free.pop().unwrap_or_default();
+            floats(&mut state.grad, state.len);
+            state.has_grad = true;
+        }
         state.consumers_left -= 1;
         let sums = state.consumers_left == 0 && has_norm;
         if sums {
@@ -89,7 +96,7 @@ impl Core {
         }
         let visit = self.visit(source);
         let state = std::mem::take(&mut self.nodes[idx]);
-        let len = state.z.len() / self.n;
+        let len = state.len / self.n;
         self.write_grad(source, visit, &|image, out| {
             let range = image * len..(image + 1) * len;
             let pairs = state.grad[range.clone()].iter().zip(&state.z[range]);
@@ -106,7 +113,7 @@ impl Core {
     fn write_grad(&mut self, source: NodeId, visit: Visit, write: &(dyn Fn(usize, &mut [f32]) + Sync)) {
         let mut grad = std::mem::take(&mut self.nodes[source].grad);
         let mut sums = std::mem::take(&mut self.nodes[source].sums);
-        let len = grad.len() / self.n;
+        let len = self.nodes[source].len / self.n;
         let Core { graph, isa, pool, nodes, n, .. } = self;
         let mean = &nodes[source].mean;
         let source_view = view(graph, nodes, source);

@@ -22,6 +22,8 @@ pub type Scratch = [Vec<f32>; 4];
 pub struct NodeState {
     /// Active channels.
     pub c: usize,
+    /// Floats of the output, `n · h · w · c`; buffers keep the length of the largest subnet so far.
+    pub len: usize,
     /// Output `[n, h, w, c]`; a convolution's before batch norm.
     pub z: Vec<f32>,
     /// Gradient of the output (a convolution's after its activation), `[n, h, w, c]`.
@@ -57,6 +59,8 @@ pub struct Core {
     pub first_param: Vec<usize>,
     /// Images of the current pass.
     pub n: usize,
+    /// Gradient buffers that no node uses now.
+    pub free: Vec<Vec<f32>>,
     /// Counts forward passes; a backward must carry the last one's.
     pub generation: u64,
     /// A packed operand.
@@ -92,6 +96,7 @@ impl Core {
             widest: graph.node_channels(&graph.widest()),
             first_param,
             n: 0,
+            free: Vec::new(),
             generation: 0,
             packed: Vec::new(),
             parts: Vec::new(),
@@ -110,8 +115,8 @@ impl Core {
         for (idx, state) in self.nodes.iter_mut().enumerate() {
             let (h, w) = self.planes[idx];
             state.c = counts[idx];
-            state.z.resize(n * h * w * state.c, 0.0);
-            state.has_grad = false;
+            state.len = n * h * w * state.c;
+            floats(&mut state.z, state.len);
             state.consumers_left = 0;
         }
         for node in &self.graph.nodes {
@@ -202,7 +207,7 @@ pub fn view<'a>(graph: &Graph, nodes: &'a [NodeState], idx: usize) -> View<'a> {
         NodeOp::Conv(conv) => Some(affine(state, conv.activation)),
         _ => None,
     };
-    View { z: &state.z, affine }
+    View { z: &state.z[..state.len], affine }
 }
 
 /// Batch norm and activation of a convolution.

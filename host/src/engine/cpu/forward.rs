@@ -20,7 +20,7 @@ impl Core {
         mode: Mode,
     ) -> Vec<f32> {
         self.prepare(n, channels);
-        self.nodes[0].z.copy_from_slice(images);
+        self.nodes[0].z[..images.len()].copy_from_slice(images);
         let mut batch = vec![None; self.nodes.len()];
         let mut logits = Vec::new();
         for (idx, node) in self.graph.nodes.clone().iter().enumerate() {
@@ -154,7 +154,7 @@ impl Core {
     }
 
     fn add_forward(&mut self, idx: usize, a: NodeId, b: NodeId, activation: Activation) {
-        let len = self.nodes[idx].z.len() / self.n;
+        let len = self.nodes[idx].len / self.n;
         let mut z = std::mem::take(&mut self.nodes[idx].z);
         let Core { graph, isa, pool, scratch, nodes, n, .. } = self;
         let (a, b) = (view(graph, nodes, a), view(graph, nodes, b));
