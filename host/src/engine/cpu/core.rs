@@ -274,12 +274,12 @@ impl Geometry {
 
     /// Copies the taps of every output pixel: `[h_out · w_out, taps, c_in]`.
     pub fn gather(&self, padded: &[f32], columns: &mut [f32]) {
-        let run = self.kernel * self.c_in;
-        for (idx, column) in columns.chunks_exact_mut(self.taps() * self.c_in).enumerate() {
-            let (y, x) = (idx / self.w_out * self.stride, idx % self.w_out * self.stride);
-            for (ky, to) in column.chunks_exact_mut(run).enumerate() {
-                let from = (y + ky) * self.padded_row() + x * self.c_in;
-                to.copy_from_slice(&padded[from..from + run]);
+        let (run, k) = (self.kernel * self.c_in, self.taps() * self.c_in);
+        for (y, columns) in columns.chunks_exact_mut(self.w_out * k).enumerate() {
+            for tap in 0..k {
+                let from = (y * self.stride + tap / run) * self.padded_row() + tap % run;
+                let values = padded[from..].iter().step_by(self.stride * self.c_in);
+                columns[tap..].iter_mut().step_by(k).zip(values).for_each(|(to, value)| *to = *value);
             }
         }
     }
