@@ -2,7 +2,7 @@
 
 #![allow(unsafe_op_in_unsafe_fn)] // kernels are pointer arithmetic under the contract of their safe front
 
-use super::simd::{Isa, LANES, Simd, kernel};
+use super::simd::{Isa, LANES, Simd, kernel, prefetch};
 
 /// Geometry of one image.
 #[derive(Debug, Clone, Copy)]
@@ -145,6 +145,7 @@ unsafe fn row3<S: Simd, const STRIDE: usize, const U: usize, const FULL: bool>(
             }
         }
         for u in 0..U {
+            prefetch(y.wrapping_add((g.w_out + ox + u) * g.c));
             store::<S, FULL>(acc[u], y.add((ox + u) * g.c), n);
         }
         ox += U;

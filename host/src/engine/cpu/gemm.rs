@@ -2,7 +2,7 @@
 
 #![allow(unsafe_op_in_unsafe_fn)] // kernels are pointer arithmetic under the contract of their safe front
 
-use super::simd::{Isa, LANES, Simd, kernel};
+use super::simd::{Isa, LANES, Simd, kernel, prefetch};
 
 /// Columns of a wide panel of a packed operand; the last panel may be half as wide.
 const PANEL: usize = 2 * LANES;
@@ -108,6 +108,9 @@ unsafe fn tile_nn<S: Simd, const MR: usize, const NV: usize>(
     n: usize,
     into: Into,
 ) {
+    for i in 0..MR {
+        prefetch(c.add(i * ldc));
+    }
     let mut acc = [[S::zero(); NV]; MR];
     let mut bp = b;
     for &tap in taps {

@@ -3,7 +3,7 @@
 
 #![allow(unsafe_op_in_unsafe_fn)] // kernels are pointer arithmetic under the contract of their safe front
 
-use super::simd::{Isa, LANES, Simd, kernel};
+use super::simd::{Isa, LANES, Simd, kernel, prefetch};
 use crate::network::Activation;
 
 /// Floats after which the pattern of `c` channels repeats at a vector boundary.
@@ -96,6 +96,10 @@ unsafe fn store<S: Simd>(v: S, p: *mut f32, n: usize) {
     if n >= S::N { v.store(p) } else { v.store_n(p, n) }
 }
 
+/// How many floats ahead the passes over activations fetch them: the processor's own prefetching stops at the end of
+/// every page.
+const AHEAD: usize = 512;
+
 /// Runs the body for every vector: index, index in the period, floats left. A macro, because a closure into a
 /// `#[target_feature]` function is not always inlined, and then every intrinsic is a call.
 macro_rules! each {
@@ -133,6 +137,7 @@ unsafe fn apply_imp<S: Simd>(
 ) {
     let low = S::splat(if relu { 0.0 } else { f32::NEG_INFINITY });
     each!(S, len, period, |i, p, n| {
+        prefetch(z.wrapping_add(i + AHEAD));
         let v = load::<S>(z.add(i), n).fma(S::load(sc.add(p)), S::load(sh.add(p)));
         store(v.max(low), y.add(i), n);
     });
@@ -155,6 +160,8 @@ unsafe fn backward_imp<S: Simd>(
     dz: *mut f32,
 ) {
     each!(S, len, period, |i, p, n| {
+        prefetch(z.wrapping_add(i + AHEAD));
+        prefetch(d.wrapping_add(i + AHEAD));
         let zv = load::<S>(z.add(i), n);
         let mut g = load::<S>(d.add(i), n);
         if relu {

@@ -29,6 +29,19 @@ impl Isa {
 /// Lanes that buffers are padded to, whatever the instruction set.
 pub const LANES: usize = 8;
 
+/// Begins to load the cache line of `p`, which need not be valid, where the processor has an instruction for that.
+#[inline(always)]
+pub fn prefetch(p: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is part of x86-64, and a prefetch never faults.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
 /// One vector register.
 ///
 /// # Safety
