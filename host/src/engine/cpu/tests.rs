@@ -84,6 +84,18 @@ fn residual(act: Activation) -> Graph {
     b.head(x)
 }
 
+/// Depthwise convolutions of kernels and strides without a kernel of their own, and one that misses the last row.
+fn strided(act: Activation) -> Graph {
+    let mut b = Builder::new(15, 14, 2);
+    let (u0, u1) = (b.unit(10), b.unit(19));
+    let x = b.conv(0, u0, Dense, (1, 1, [0; 4]), act);
+    let x = b.conv(x, u0, Depthwise, (3, 2, [1, 0, 1, 0]), act);
+    let x = b.conv(x, u1, Dense, (1, 1, [0; 4]), act);
+    let x = b.conv(x, u1, Depthwise, (5, 2, [2, 1, 2, 2]), act);
+    let x = b.conv(x, u1, Depthwise, (3, 3, [1; 4]), Linear);
+    b.head(x)
+}
+
 fn random(shape: &[usize], seed: u64) -> Tensor {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let n = shape.iter().product();
@@ -127,8 +139,8 @@ fn gradients(engine: &dyn Engine, xs: &Tensor, subnets: &[Channels]) -> Result<V
     vars.iter().map(|(_, var)| flat(var)).collect()
 }
 
-fn graphs(act: Activation) -> [Graph; 2] {
-    [separable(act), residual(act)]
+fn graphs(act: Activation) -> [Graph; 3] {
+    [separable(act), residual(act), strided(act)]
 }
 
 /// Largest difference relative to the largest gradient of the Var, but at least 1e-3 of all Vars' largest.
