@@ -4,11 +4,12 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Mutex;
 
+use super::geometry::Geometry;
 use super::norm::{Affine, period};
 use super::pool::Pool;
 use super::simd::Isa;
 use crate::engine::Statistics;
-use crate::network::{Activation, Channels, Conv, ConvKind, Graph, NodeOp};
+use crate::network::{Activation, Channels, Conv, Graph, NodeOp};
 
 /// A batch is cut into this many chunks, whose sums are added in order: results do not depend on the number of
 /// threads.
@@ -213,76 +214,6 @@ pub fn view<'a>(graph: &Graph, nodes: &'a [NodeState], idx: usize) -> View<'a> {
 /// Batch norm and activation of a convolution.
 pub fn affine(state: &NodeState, activation: Activation) -> Affine<'_> {
     Affine { scale: &state.scale, shift: &state.shift, activation }
-}
-
-/// One convolution at the active channels.
-#[derive(Debug, Clone, Copy)]
-pub struct Geometry {
-    pub kind: ConvKind,
-    pub c_in: usize,
-    /// Input channels that the weights are stored at.
-    pub c_in_max: usize,
-    pub c_out: usize,
-    pub h: usize,
-    pub w: usize,
-    pub h_out: usize,
-    pub w_out: usize,
-    pub kernel: usize,
-    pub stride: usize,
-    pub top: usize,
-    pub left: usize,
-    pub h_padded: usize,
-    pub w_padded: usize,
-}
-
-impl Geometry {
-    /// Whether the image itself is the operand of one matrix product.
-    pub fn is_pointwise(&self) -> bool {
-        let padded = self.h_padded * self.w_padded != self.h * self.w;
-        self.kind == ConvKind::Dense && self.kernel == 1 && self.stride == 1 && !padded
-    }
-
-    /// Few input channels make the taps' products too short: gather them first.
-    pub fn gathers(&self) -> bool {
-        self.c_in < 8 && self.kernel > 1
-    }
-
-    /// Taps of the kernel.
-    pub fn taps(&self) -> usize {
-        self.kernel * self.kernel
-    }
-
-    /// Floats of a row of the padded image.
-    pub fn padded_row(&self) -> usize {
-        self.w_padded * self.c_in
-    }
-
-    /// Floats of the padded image.
-    pub fn padded_len(&self) -> usize {
-        self.h_padded * self.padded_row()
-    }
-
-    /// Floats of an output image.
-    pub fn out_len(&self) -> usize {
-        self.h_out * self.w_out * self.c_out
-    }
-
-    /// Floats of an input image.
-    pub fn in_len(&self) -> usize {
-        self.h * self.w * self.c_in
-    }
-
-    /// Copies the taps of every output pixel: `[h_out · w_out, taps, c_in]`.
-    pub fn gather(&self, padded: &[f32], columns: &mut [f32]) {
-        let (run, k) = (self.kernel * self.c_in, self.taps() * self.c_in);
-        for (y, columns) in columns.chunks_exact_mut(self.w_out * k).enumerate() {
-            for tap in 0..k {
-                let from = (y * self.stride + tap / run) * self.padded_row() + tap % run;
-                let values = padded[from..].iter().step_by(self.stride * self.c_in);
-                columns[tap..].iter_mut().step_by(k).zip(values).for_each(|(to, value)| *to = *value);
-            }
-        }
-    }
 }
 
 /// Chunk `idx` of `n_chunks` of `n` items.

@@ -1,9 +1,9 @@
 //! Forward pass: a convolution reads its producer's raw output through batch norm and ReLU, and adds up the
 //! statistics of its own.
 
-use super::core::{CHUNKS, Core, Disjoint, Geometry, chunk, floats, view};
-use super::depthwise::Depthwise;
+use super::core::{CHUNKS, Core, Disjoint, chunk, floats, view};
 use super::gemm::{Into, gemm_nn};
+use super::geometry::Geometry;
 use super::norm::{expand, period, shifted_sums};
 use super::weights::pack_forward;
 use crate::engine::{BN_EPSILON, Mode, NodeStatistics};
@@ -204,25 +204,6 @@ impl Core {
             logits.extend(rows.map(|(row, b)| b + dot(&row[..c], xs)));
         }
         logits
-    }
-}
-
-impl Geometry {
-    /// The same for the depthwise kernels.
-    pub fn depthwise(&self) -> Depthwise {
-        Depthwise {
-            c: self.c_out,
-            kernel: self.kernel,
-            stride: self.stride,
-            h_out: self.h_out,
-            w_out: self.w_out,
-            padded_row: self.w_padded * self.c_out,
-        }
-    }
-
-    /// Offsets of the taps in an image with rows of `row` and pixels of `pixel` floats.
-    pub fn tap_offsets(&self, row: usize, pixel: usize) -> Vec<usize> {
-        (0..self.taps()).map(|t| t / self.kernel * row + t % self.kernel * pixel).collect()
     }
 }
 

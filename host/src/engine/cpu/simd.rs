@@ -211,11 +211,11 @@ pub mod avx2 {
     }
 }
 
-/// Declares `unsafe fn $name(isa, args)`, which runs the generic kernel `$imp::<S>` compiled for `isa`.
+/// Declares `$vis unsafe fn $name(isa, args)`, which runs the generic kernel `$imp::<S>` compiled for `isa`.
 macro_rules! kernel {
-    ($name:ident, $imp:ident, ($($a:ident : $t:ty),* $(,)?)) => {
+    ($vis:vis $name:ident, $imp:ident, ($($a:ident : $t:ty),* $(,)?)) => {
         #[allow(clippy::too_many_arguments)]
-        unsafe fn $name(isa: $crate::engine::cpu::simd::Isa, $($a: $t),*) {
+        $vis unsafe fn $name(isa: $crate::engine::cpu::simd::Isa, $($a: $t),*) {
             #[cfg(target_arch = "x86_64")]
             if isa == $crate::engine::cpu::simd::Isa::Avx2 {
                 #[target_feature(enable = "avx2,fma")]

@@ -1,7 +1,7 @@
 //! Weights between their stored OIHW prefix and what the kernels read.
 
-use super::core::Geometry;
 use super::gemm::pack;
+use super::geometry::Geometry;
 use crate::network::ConvKind;
 
 /// Packs the active weights for the forward product.
