@@ -11,8 +11,11 @@ pub fn replace<E: From<io::Error>>(path: &Path, write: impl FnOnce(&Path) -> Res
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(dir)?;
     let file = readable().tempfile_in(dir)?;
+    let permissions = file.as_file().metadata()?.permissions();
     write(file.path())?;
-    file.as_file().sync_all()?;
+    // Some writers, safetensors' among them, rename a file of their own over it.
+    std::fs::set_permissions(file.path(), permissions)?;
+    std::fs::File::open(file.path())?.sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
 }
@@ -47,6 +50,14 @@ mod tests {
         std::fs::write(&ordinary, b"x").unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
         assert_eq!(mode(&written), mode(&ordinary));
+        let renamed = |temporary: &Path| {
+            let other = dir.path().join("other");
+            std::fs::write(&other, b"x")?;
+            std::fs::set_permissions(&other, PermissionsExt::from_mode(0o600))?;
+            std::fs::rename(&other, temporary)
+        };
+        replace::<io::Error>(&written, renamed).unwrap();
+        assert_eq!(mode(&written), mode(&ordinary), "by a writer that renames");
     }
 
     #[test]
