@@ -110,6 +110,31 @@ fn a_damaged_checkpoint_is_refused_by_name() {
 }
 
 #[test]
+fn a_supernet_of_another_recipe_or_seed_is_not_searched() {
+    let run = profiled_and_trained();
+    says(&run.refused(&["search", "--seed", "4"]), &["supernet.safetensors", "run `edgeslim train` first"]);
+    run.edit("epochs = 2", "epochs = 3");
+    says(&run.refused(&["search"]), &["supernet.safetensors", "run `edgeslim train` first"]);
+}
+
+#[test]
+fn an_edited_table_is_measured_again() {
+    let run = small();
+    run.edgeslim(&["profile", "--json"]);
+    let path = run.path("cost-table.csv");
+    let measured = fs::read_to_string(&path).unwrap();
+    fs::write(&path, command::scale_samples(&measured, 2.0)).unwrap();
+    run.edgeslim(&["profile", "--json"]);
+    assert_eq!(fs::read_to_string(&path).unwrap(), measured);
+}
+
+#[test]
+fn a_profile_without_enough_time_says_so() {
+    let refused = small().refused(&["profile", "--time", "0"]);
+    says(&refused, &["too few layers", "--time"]);
+}
+
+#[test]
 fn a_loss_that_is_no_number_stops_the_training() {
     let run = small();
     run.edit("learning_rate = 0.1", "learning_rate = 1e30");

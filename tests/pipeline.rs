@@ -74,10 +74,16 @@ fn a_table_that_is_too_cheap_is_corrected_until_the_budget_holds() {
     let full = json(&run.edgeslim(&["profile", "--json", "--cost-table", path.to_str().unwrap()]));
     assert!(full["entries"].as_array().is_some_and(|entries| !entries.is_empty()));
     let flags = ["--cost-table", path.to_str().unwrap(), "--json"];
-    let search = json(&run.edgeslim(&[&["search", "--latency", "260k"], &flags[..]].concat()));
-    assert!(search["correction"].as_f64().unwrap() > 1.1, "{}", search["correction"]);
-    assert!(search["rounds"].as_array().unwrap().iter().any(|round| round["budget_met"] == false));
-    for candidate in search["candidates"].as_array().unwrap() {
-        assert_eq!(candidate["meets"], true, "{candidate}");
+    for budget in ["260k", "70%"] {
+        let search = json(&run.edgeslim(&[&["search", "--latency", budget], &flags[..]].concat()));
+        assert!(search["correction"].as_f64().unwrap() > 1.1, "{budget}: {}", search["correction"]);
+        assert!(search["rounds"].as_array().unwrap().iter().any(|round| round["budget_met"] == false));
+        let latency = |candidate: &serde_json::Value| candidate["latency_measured"].as_f64().unwrap();
+        let candidates = search["candidates"].as_array().unwrap();
+        let most = if budget == "260k" { 260e3 } else { 0.7 * latency(&candidates[0]) };
+        for candidate in &candidates[1..] {
+            assert_eq!(candidate["meets"], true, "{candidate}");
+            assert!(latency(candidate) <= most, "{candidate}");
+        }
     }
 }

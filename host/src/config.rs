@@ -136,6 +136,14 @@ pub enum ConfigError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A count that must be at least 1.
+    #[error("{path}: {key} is 0; it must be at least 1")]
+    None {
+        /// The file.
+        path: PathBuf,
+        /// Its key.
+        key: &'static str,
+    },
     /// The file is no valid configuration; the message has line and column.
     #[error("{path}: {source}")]
     Parse {
@@ -154,8 +162,27 @@ impl RunConfig {
     pub fn load(path: &Path) -> Result<RunConfig, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        toml::from_str(&text)
-            .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })
+        let config: RunConfig = toml::from_str(&text)
+            .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })?;
+        match config.none() {
+            Some(key) => Err(ConfigError::None { path: path.to_owned(), key }),
+            None => Ok(config),
+        }
+    }
+
+    /// The first count that is zero and must not be.
+    fn none(&self) -> Option<&'static str> {
+        let counts = [
+            ("profile.samples", usize::from(self.profile.samples)),
+            ("data.search_images", self.data.search_images),
+            ("train.epochs", self.train.epochs),
+            ("train.batch", self.train.batch),
+            ("retrain.epochs", self.retrain.recipe.epochs),
+            ("retrain.batch", self.retrain.recipe.batch),
+            ("retrain.seeds", self.retrain.seeds),
+            ("search.recalibration_images", self.search.recalibration_images),
+        ];
+        counts.into_iter().find(|(_, count)| *count == 0).map(|(key, _)| key)
     }
 
     /// The commented file that `edgeslim init` writes.
@@ -170,6 +197,16 @@ mod tests {
     fn the_template_is_a_valid_configuration() {
         let config: RunConfig = toml::from_str(RunConfig::TEMPLATE).unwrap();
         assert_eq!(config.data.path, "embedded");
+    }
+
+    #[test]
+    fn a_count_of_zero_is_refused_by_its_key() {
+        let text = RunConfig::TEMPLATE.replacen("epochs = 30", "epochs = 0", 1);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("edgeslim.toml");
+        std::fs::write(&path, text).unwrap();
+        let message = RunConfig::load(&path).unwrap_err().to_string();
+        assert!(message.contains("train.epochs is 0"), "{message}");
     }
 
     #[test]

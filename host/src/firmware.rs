@@ -77,6 +77,13 @@ pub fn build(board: &BoardFile, memory: &MemoryMap) -> Result<PathBuf, FirmwareE
     Ok(out.join(&board.target).join("release").join(BINARY))
 }
 
+/// The version of the compiler that builds for `target`, empty if there is none: figures depend on it.
+pub fn compiler(target: &str) -> String {
+    let version = |rustc: String| Command::new(rustc).arg("--version").output().ok();
+    let output = rustc_with(target).ok().and_then(version);
+    output.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
 /// A compiler that has the target's core library.
 fn rustc_with(target: &str) -> Result<String, FirmwareError> {
     let given = env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());

@@ -61,7 +61,7 @@ fn execute(cli: Cli, stop: &Arc<AtomicBool>) -> Result<()> {
         Command::Networks { action: None } => return print::networks(common.json),
         Command::Networks { action: Some(Show::Show { name }) } => return print::network(&name, common.json),
         Command::Profile { layers: Some(list), out, .. } => {
-            return profile_list(&common, &list, out.as_deref());
+            return profile_list(&common, &list, out.as_deref(), stop);
         }
         Command::Profile { time, .. } => flags.time_s = time,
         Command::Search(ref args) => {
@@ -113,17 +113,21 @@ fn init(dir: &Path) -> Result<()> {
 }
 
 /// The board of an `edgeslim.toml`, where there is one, is only used if none is typed.
-fn profile_list(common: &Common, list: &Path, out: Option<&Path>) -> Result<()> {
-    let config = RunConfig::load(&common.run.join("edgeslim.toml")).ok();
-    let name = common.board.clone().or(config.map(|config| config.board));
-    let board = board::load(&name.context("which board? give --board; `edgeslim boards` lists them")?)?;
-    let table = stage::profile::profile_list(&board, &profile::list::read(list)?, common.seed.unwrap_or(1))?;
-    if let Some(out) = out {
-        table.write(out)?;
-        eprintln!("wrote {}", out.display());
-        return Ok(());
+fn profile_list(common: &Common, list: &Path, out: Option<&Path>, stop: &AtomicBool) -> Result<()> {
+    let name = match &common.board {
+        Some(name) => name.clone(),
+        None => {
+            let config = RunConfig::load(&common.run.join("edgeslim.toml"));
+            config.context("which board? give --board; `edgeslim boards` lists them")?.board
+        }
+    };
+    let (specs, seed) = (profile::list::read(list)?, common.seed.unwrap_or(1));
+    let ui = if common.json { Ui::Script } else { Ui::People };
+    let table = stage::profile::profile_list(&board::load(&name)?, &specs, seed, out, (ui, stop))?;
+    match out {
+        Some(out) => print::path(out, common.json),
+        None => print::table(&table, common.json),
     }
-    print::table(&table, common.json)
 }
 
 /// `--network` descriptions need an image: the smallest of the supported data sets.

@@ -8,7 +8,7 @@ use edgeslim::board::BoardFile;
 use edgeslim::network::zoo::{self, ZooOptions};
 use edgeslim::network::{self, lower::lower};
 use edgeslim::stage::Context;
-use reports::record::{self, Summary, SummaryCandidate};
+use reports::record::{self, Budget, Resource, Summary, SummaryCandidate};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -152,7 +152,7 @@ fn summary(summary: &Summary) {
     println!("\n{}: latency in {unit}{emulated}, memory in bytes\n", summary.board);
     let wide = summary.candidates.iter().map(|c| c.name.len()).max().unwrap_or(0).max(9);
     println!(
-        "{:<wide$} {:>7} {:>9} {:>9} {:>8} {:>8} {:>8} {:>7} {:>7}  same bytes  channels",
+        "{:<wide$} {:>7} {:>9} {:>9} {:>9} {:>8} {:>8} {:>7} {:>7}  same bytes  channels",
         "candidate", "MACs", "predicted", "measured", "budget", "RAM", "flash", "float", "int8"
     );
     for candidate in &summary.candidates {
@@ -169,12 +169,12 @@ fn row(c: &SummaryCandidate, wide: usize) -> String {
     let percent = |x: Option<f64>| x.map_or("-".into(), |x| format!("{:.1} %", 100.0 * x));
     let channels: Vec<String> = c.channels.iter().map(usize::to_string).collect();
     format!(
-        "{:<wide$} {:>7} {:>9} {:>9} {:>8} {:>8} {:>8} {:>7} {:>7} {:>11}  {}",
+        "{:<wide$} {:>7} {:>9} {:>9} {:>9} {:>8} {:>8} {:>7} {:>7} {:>11}  {}",
         c.name,
         count(c.macs as f64),
         count(c.latency_predicted),
         or_dash(c.latency_measured),
-        or_dash(c.budget.map(|b| b.limit)),
+        budget(c),
         c.ram_bytes_measured.unwrap_or(c.ram_bytes_predicted),
         c.flash_bytes,
         percent(c.accuracy_float_all.or(c.accuracy_float)),
@@ -182,6 +182,18 @@ fn row(c: &SummaryCandidate, wide: usize) -> String {
         format!("{}/{}", c.images_equal, c.images_compared),
         channels.join(" ")
     )
+}
+
+/// The limit of the budget, marked where the network as measured is over it.
+fn budget(c: &SummaryCandidate) -> String {
+    let Some(Budget { resource, limit }) = c.budget else { return "-".into() };
+    let measured = match resource {
+        Resource::Latency => c.latency_measured.unwrap_or(c.latency_predicted),
+        Resource::Ram => c.ram_bytes_measured.unwrap_or(c.ram_bytes_predicted) as f64,
+        Resource::Flash => c.flash_bytes as f64,
+        Resource::Macs => c.macs as f64,
+    };
+    format!("{}{}", if measured > limit { "! " } else { "" }, count(limit))
 }
 
 /// Four digits and a suffix.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// Layers between two writes of the table.
 const SAVE_EVERY: usize = 16;
-/// Layers between two measurements of the sentinel, the first layer that was measured.
+/// Layers between two measurements of the sentinel, the first layer of the table that was gone on from or of this one.
 const SENTINEL_EVERY: usize = 64;
 /// A sentinel that moved by more than this share spoils the table.
 const MAX_DRIFT: f64 = 0.01;
@@ -136,21 +136,32 @@ impl Profile<'_> {
     /// Measures those of `specs` that `table` lacks, most telling first where the time is limited.
     ///
     /// # Errors
-    /// [`ProfileError`]; `save` has seen what was measured before.
+    /// [`ProfileError`]; `save` has seen what was measured before, unless the board drifted: then `table` is empty.
     pub fn run(&mut self, specs: &[LayerSpec], table: &mut CostTable) -> Result<(), ProfileError> {
+        match self.measure_all(specs, table) {
+            Err(error @ ProfileError::Drift { .. }) => {
+                *table = CostTable::new(table.provenance.clone());
+                (self.save)(table)?;
+                Err(error)
+            }
+            ended => (self.save)(table).map_err(Into::into).and(ended),
+        }
+    }
+
+    fn measure_all(&mut self, specs: &[LayerSpec], table: &mut CostTable) -> Result<(), ProfileError> {
         let mut lacking: Vec<LayerSpec> =
             specs.iter().filter(|spec| table.get(spec).is_none()).copied().collect();
-        if lacking.is_empty() {
-            return Ok(());
-        }
         let started = Instant::now();
         let mut link = None;
-        let mut sentinel: Option<(LayerSpec, f64)> = None;
+        let mut sentinel = table.iter().next().map(|(spec, entry)| (*spec, entry.median()));
+        if let (Some((spec, before)), false) = (sentinel, lacking.is_empty()) {
+            self.check_drift(&mut link, &spec, before, table)?;
+        }
         let mut n_measured = 0;
         loop {
             let in_time = self.config.time_s.is_none_or(|limit| started.elapsed().as_secs_f64() < limit);
             if lacking.is_empty() || !in_time {
-                break;
+                return Ok(());
             }
             let batch = match self.config.time_s {
                 None => std::mem::take(&mut lacking),
@@ -167,18 +178,15 @@ impl Profile<'_> {
                 if n_measured % SENTINEL_EVERY == 0 {
                     self.check_drift(&mut link, &sentinel_spec, before, table)?;
                 }
-                let stopped = self.stop.load(Ordering::Relaxed);
-                if stopped || n_measured % SAVE_EVERY == 0 {
-                    (self.save)(table)?;
-                }
-                if stopped {
+                if self.stop.load(Ordering::Relaxed) {
                     return Err(ProfileError::Stopped { measured: table.len(), wanted: specs.len() });
+                }
+                if n_measured % SAVE_EVERY == 0 {
+                    (self.save)(table)?;
                 }
             }
             lacking.retain(|spec| table.get(spec).is_none());
         }
-        (self.save)(table)?;
-        Ok(())
     }
 
     fn check_drift(

@@ -1,6 +1,6 @@
 //! A run is a folder: what was asked for goes in as `edgeslim.toml`, each stage's files lie next to it.
 //!
-//! A stage is skipped when its stamp, a hash of its configuration, its inputs and the code version, is unchanged
+//! A stage is skipped when its stamp, a hash of its configuration, its inputs and edgeslim's sources, is unchanged
 //! and its outputs are the ones it wrote, like make. Files are written to a temporary name and renamed.
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,18 @@ pub enum RunError {
         path: PathBuf,
         /// The stage that writes it.
         producer: &'static str,
+    },
+    /// What an earlier stage wrote is unfinished, edited, or of another configuration.
+    #[error(
+        "{stage}: {path} is unfinished, edited or of another configuration; run `edgeslim {producer}` first"
+    )]
+    Stale {
+        /// The stage that was asked for.
+        stage: String,
+        /// The first file that the earlier stage writes.
+        path: PathBuf,
+        /// The stage to run.
+        producer: String,
     },
     /// A stage ended without one of its files.
     #[error("{stage}: did not write {path}; this is a bug of edgeslim")]
@@ -106,8 +118,8 @@ impl RunDir {
         work: impl FnOnce() -> anyhow::Result<()>,
     ) -> anyhow::Result<Outcome> {
         let asked = asked(stage)?;
-        let stamp_path = self.root.join("stamps").join(format!("{}.json", stage.name));
-        if is_unchanged(&stamp_path, &asked, stage.outputs) {
+        let stamp_path = self.stamp_path(stage.name);
+        if self.is_unchanged(stage.name, &asked, stage.outputs) {
             return Ok(Outcome::Unchanged);
         }
         let started = Instant::now();
@@ -119,12 +131,49 @@ impl RunDir {
                     RunError::MissingOutput { stage: stage.name.to_owned(), path: path.clone() }.into()
                 );
             };
-            outputs.insert(path.clone(), hash);
+            outputs.insert(self.relative(path), hash);
         }
         let stamp = serde_json::to_vec_pretty(&Stamp { asked, outputs })?;
         write_atomic(&stamp_path, &stamp)?;
         self.log(stage.name, started.elapsed().as_secs_f64())?;
         Ok(Outcome::Ran)
+    }
+
+    /// Refuses to go on from the outputs of `stage` unless they are what it would write now.
+    ///
+    /// # Errors
+    /// [`RunError::Stale`] with the stage to run first.
+    pub fn require<C: Serialize>(&self, stage: &Stage<'_, C>, reader: &str) -> anyhow::Result<()> {
+        if self.is_unchanged(stage.name, &asked(stage)?, stage.outputs) {
+            return Ok(());
+        }
+        let path = stage.outputs.first().cloned().unwrap_or_default();
+        Err(RunError::Stale { stage: reader.to_owned(), path, producer: stage.name.to_owned() }.into())
+    }
+
+    /// Whether `path` holds what the stage `name` wrote when it last ended.
+    pub fn wrote(&self, name: &str, path: &Path) -> bool {
+        let hash = hash_file(path).ok();
+        hash.is_some()
+            && self.stamp(name).is_some_and(|s| s.outputs.get(&self.relative(path)) == hash.as_ref())
+    }
+
+    fn is_unchanged(&self, name: &str, asked: &str, outputs: &[PathBuf]) -> bool {
+        self.stamp(name).is_some_and(|stamp| stamp.asked == asked)
+            && outputs.iter().all(|path| self.wrote(name, path))
+    }
+
+    fn stamp(&self, name: &str) -> Option<Stamp> {
+        serde_json::from_slice(&std::fs::read(self.stamp_path(name)).ok()?).ok()
+    }
+
+    fn stamp_path(&self, name: &str) -> PathBuf {
+        self.root.join("stamps").join(format!("{name}.json"))
+    }
+
+    /// As it is written in stamps: a run that is moved, or named by another path, is the same run.
+    fn relative(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(&self.root).unwrap_or(path).to_owned()
     }
 
     /// Seconds that the stages took, the last time that each of them ran.
@@ -161,7 +210,7 @@ fn asked<C: Serialize>(stage: &Stage<'_, C>) -> anyhow::Result<String> {
         hasher.update(&(bytes.len() as u64).to_le_bytes());
         hasher.update(bytes);
     };
-    field(env!("CARGO_PKG_VERSION").as_bytes());
+    field(env!("EDGESLIM_CODE").as_bytes());
     field(stage.name.as_bytes());
     field(&serde_json::to_vec(stage.config)?);
     for (producer, path) in stage.inputs {
@@ -174,16 +223,6 @@ fn asked<C: Serialize>(stage: &Stage<'_, C>) -> anyhow::Result<String> {
         field(hash.as_bytes());
     }
     Ok(hasher.finalize().to_hex().to_string())
-}
-
-fn is_unchanged(stamp_path: &Path, asked: &str, outputs: &[PathBuf]) -> bool {
-    let Some(stamp) =
-        std::fs::read(stamp_path).ok().and_then(|bytes| serde_json::from_slice::<Stamp>(&bytes).ok())
-    else {
-        return false;
-    };
-    stamp.asked == asked
-        && outputs.iter().all(|path| hash_file(path).is_ok_and(|hash| stamp.outputs.get(path) == Some(&hash)))
 }
 
 fn hash_file(path: &Path) -> std::io::Result<String> {

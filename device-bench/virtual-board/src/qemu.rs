@@ -1,6 +1,7 @@
 //! A QEMU process seen as silicon: memory bus, run control, reset.
 
 use crate::{Error, MIN_QEMU, Machine, Result, gdb::Gdb, machine::ICOUNT_SHIFT, qmp::Qmp, qtest::Qtest};
+use std::os::unix::process::CommandExt as _;
 use std::{
     fs::File,
     io::ErrorKind,
@@ -240,6 +241,8 @@ fn spawn(machine: &Machine, dir: &Path) -> Result<Child> {
         command.arg(format!("-{name}")).arg(socket);
     }
     command.args(["-qtest-log", "none"]);
+    // Ctrl-C in a terminal reaches the whole group; the host is to end its work first.
+    command.process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(dir.join("stderr"))?);
     command.spawn().map_err(missing)
 }

@@ -65,6 +65,8 @@ pub struct Context {
     pub graph: Graph,
     /// The images.
     pub data: Data,
+    /// What the images are called in records: the path as it was written.
+    pub dataset: String,
     /// Where networks are trained.
     pub device: DeviceChoice,
     /// Threads of the CPU engine.
@@ -83,7 +85,7 @@ impl Context {
     /// # Errors
     /// Where one of them is missing or damaged.
     pub fn open(root: &Path, flags: &Overrides, ui: Ui, stop: Arc<AtomicBool>) -> Result<Context> {
-        let config = configure(root, flags)?;
+        let (config, dataset_name) = configure(root, flags)?;
         let board = board::load(&config.board)?;
         let dataset = dataset::open(&config.data.path)?;
         let digest = dataset.digest();
@@ -100,7 +102,19 @@ impl Context {
         let data = Data { train, search, test: dataset.test, normalisation, digest };
         let dir = RunDir::open(root)?;
         let (device, threads, given_table) = (flags.device, flags.threads, flags.cost_table.clone());
-        Ok(Context { config, dir, board, graph, data, device, threads, ui, stop, given_table })
+        Ok(Context {
+            config,
+            dir,
+            board,
+            graph,
+            data,
+            dataset: dataset_name,
+            device,
+            threads,
+            ui,
+            stop,
+            given_table,
+        })
     }
 
     /// The cost table that this run uses.
@@ -191,9 +205,11 @@ fn spread(n: usize, len: usize) -> Vec<usize> {
     (0..n).map(|i| i * len / n).collect()
 }
 
-/// Paths in the file are relative to it, those of the command line to where it was typed.
-fn configure(root: &Path, flags: &Overrides) -> Result<RunConfig> {
+/// The configuration, and the data's path as it was written. Paths in the file are relative to it, those of the
+/// command line to where it was typed.
+fn configure(root: &Path, flags: &Overrides) -> Result<(RunConfig, String)> {
     let mut config = RunConfig::load(&root.join("edgeslim.toml"))?;
+    let dataset = flags.data.clone().unwrap_or_else(|| config.data.path.clone());
     let beside = |name: &mut String| {
         if root.join(&*name).exists() {
             *name = root.join(&*name).to_string_lossy().into_owned();
@@ -216,7 +232,7 @@ fn configure(root: &Path, flags: &Overrides) -> Result<RunConfig> {
     if !flags.strategies.is_empty() {
         config.search.strategies.clone_from(&flags.strategies);
     }
-    Ok(config)
+    Ok((config, dataset))
 }
 
 #[cfg(test)]
@@ -235,9 +251,9 @@ mod tests {
         let dir = tempfile::tempdir()?;
         std::fs::write(dir.path().join("edgeslim.toml"), RunConfig::TEMPLATE)?;
         let flags = Overrides { seed: Some(9), budgets: vec!["ram 20kB".into()], ..Overrides::default() };
-        let config = configure(dir.path(), &flags)?;
+        let (config, dataset) = configure(dir.path(), &flags)?;
         assert_eq!((config.seed, config.search.budgets), (9, vec!["ram 20kB".to_owned()]));
-        assert_eq!(config.board, "virtual-m4", "the file's");
+        assert_eq!((config.board.as_str(), dataset.as_str()), ("virtual-m4", "embedded"), "the file's");
         Ok(())
     }
 }

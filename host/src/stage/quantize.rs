@@ -25,6 +25,7 @@ pub fn models(ctx: &Context) -> Result<Vec<(String, PathBuf)>> {
 /// Where weights are missing or are no numbers.
 pub fn quantize(ctx: &Context) -> Result<()> {
     let found = SearchRecord::load(ctx, "quantize")?;
+    super::retrain::require(ctx, &found, "quantize")?;
     let subnets = found.subnets();
     let seed = seeds(ctx)[0];
     let inputs: Vec<_> = subnets.iter().map(|c| ("retrain", weights_path(ctx, c, seed))).collect();

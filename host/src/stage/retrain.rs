@@ -34,18 +34,10 @@ pub struct Retraining {
 /// # Errors
 /// [`crate::train::TrainError`]; what was trained before is kept.
 pub fn retrain(ctx: &Context) -> Result<()> {
-    let record_path = ctx.dir.path("retrain.json");
     let found = SearchRecord::load(ctx, "retrain")?;
-    let subnets = found.subnets();
-    let seeds = seeds(ctx);
-    let mut outputs = vec![record_path.clone()];
-    outputs.extend(subnets.iter().flat_map(|c| seeds.iter().map(|&seed| weights_path(ctx, c, seed))));
-    let config = &ctx.config;
-    let asked =
-        (&ctx.graph, &subnets, &config.retrain, config.data.augment, config.data.search_images, config.seed);
-    let asked = (asked, &ctx.data.digest);
-    let stage = Stage { name: "retrain", config: &asked, inputs: &[], outputs: &outputs };
-    let outcome = ctx.dir.stage(&stage, || {
+    let (subnets, seeds) = (found.subnets(), seeds(ctx));
+    let outputs = outputs(ctx, &subnets);
+    let outcome = ctx.dir.stage(&stage(&asked(ctx, &found)?, &outputs), || {
         let mut trainings = Vec::new();
         for (i, channels) in subnets.iter().enumerate() {
             for &seed in &seeds {
@@ -55,16 +47,42 @@ pub fn retrain(ctx: &Context) -> Result<()> {
                 let what = format!("retrain {}/{}", i + 1, subnets.len());
                 let engine = ctx.engine(seed)?;
                 let goal = Goal::Subnet(channels.clone());
-                let epochs = fit(ctx, &*engine, &what, &goal, &config.retrain.recipe, seed, &path)?;
+                let epochs = fit(ctx, &*engine, &what, &goal, &ctx.config.retrain.recipe, seed, &path)?;
                 let name = if seed == seeds[0] { name.to_owned() } else { format!("{name}, seed {seed}") };
                 let training = TrainingRecord { name, epochs };
                 trainings.push(Retraining { channels: channels.clone(), seed, training });
             }
         }
-        Ok(record::save(&RetrainRecord { trainings }, &record_path)?)
+        Ok(record::save(&RetrainRecord { trainings }, &outputs[0])?)
     })?;
     ctx.tell("retrain", outcome);
     Ok(())
+}
+
+/// Refuses subnets that are half trained, or of another configuration.
+pub(super) fn require(ctx: &Context, found: &SearchRecord, reader: &str) -> Result<()> {
+    let outputs = outputs(ctx, &found.subnets());
+    ctx.dir.require(&stage(&asked(ctx, found)?, &outputs), reader)
+}
+
+fn stage<'a>(asked: &'a serde_json::Value, outputs: &'a [PathBuf]) -> Stage<'a, serde_json::Value> {
+    Stage { name: "retrain", config: asked, inputs: &[], outputs }
+}
+
+/// The record, then the weights of every subnet and seed.
+fn outputs(ctx: &Context, subnets: &[Channels]) -> Vec<PathBuf> {
+    let seeds = seeds(ctx);
+    let weights = subnets.iter().flat_map(|c| seeds.iter().map(|&seed| weights_path(ctx, c, seed)));
+    std::iter::once(ctx.dir.path("retrain.json")).chain(weights).collect()
+}
+
+fn asked(ctx: &Context, found: &SearchRecord) -> Result<serde_json::Value> {
+    let Context { config, graph, data, .. } = ctx;
+    let named: Vec<(&str, &Channels)> =
+        found.candidates.iter().map(|c| (c.name.as_str(), &c.channels)).collect();
+    let images =
+        (config.data.augment, config.data.search_images, config.search.recalibration_images, &data.digest);
+    Ok(serde_json::to_value((graph, named, &config.retrain, images, config.seed))?)
 }
 
 /// The seeds of a subnet's trainings; the first one is deployed.

@@ -8,7 +8,7 @@ use crate::run::Stage;
 use crate::train::{self, Goal, Progress, TrainError, Training, Validation};
 use anyhow::Result;
 use reports::record::{self, EpochRecord, TrainingRecord};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Epochs of a training after which its accuracy is looked at, at most.
 const VALIDATIONS: usize = 10;
@@ -18,18 +18,36 @@ const VALIDATIONS: usize = 10;
 /// # Errors
 /// [`TrainError`]; the last checkpoint is kept.
 pub fn train(ctx: &Context) -> Result<()> {
-    let outputs = [ctx.dir.path("supernet.safetensors"), ctx.dir.path("supernet.json")];
     let config = &ctx.config;
-    let asked = (&ctx.graph, &config.train, config.data.augment, config.data.search_images, config.seed);
-    let asked = (asked, &ctx.data.digest);
-    let stage = Stage { name: "train", config: &asked, inputs: &[], outputs: &outputs };
-    let outcome = ctx.dir.stage(&stage, || {
+    let outputs = outputs(ctx);
+    let outcome = ctx.dir.stage(&stage(&asked(ctx)?, &outputs), || {
         let engine = ctx.engine(config.seed)?;
         let epochs = fit(ctx, &*engine, "train", &Goal::Supernet, &config.train, config.seed, &outputs[0])?;
         Ok(record::save(&TrainingRecord { name: "supernet".into(), epochs }, &outputs[1])?)
     })?;
     ctx.tell("train", outcome);
     Ok(())
+}
+
+/// Refuses a supernet that is half trained, or of another configuration.
+pub(super) fn require(ctx: &Context, reader: &str) -> Result<()> {
+    let outputs = outputs(ctx);
+    ctx.dir.require(&stage(&asked(ctx)?, &outputs), reader)
+}
+
+fn stage<'a>(asked: &'a serde_json::Value, outputs: &'a [PathBuf]) -> Stage<'a, serde_json::Value> {
+    Stage { name: "train", config: asked, inputs: &[], outputs }
+}
+
+fn outputs(ctx: &Context) -> [PathBuf; 2] {
+    [ctx.dir.path("supernet.safetensors"), ctx.dir.path("supernet.json")]
+}
+
+fn asked(ctx: &Context) -> Result<serde_json::Value> {
+    let Context { config, graph, data, .. } = ctx;
+    let images =
+        (config.data.augment, config.data.search_images, config.search.recalibration_images, &data.digest);
+    Ok(serde_json::to_value((graph, &config.train, images, config.seed))?)
 }
 
 /// One training with a live line; a checkpoint of another training is moved to `….previous`.

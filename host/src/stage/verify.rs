@@ -14,7 +14,7 @@ use crate::verify::{accuracy, host_logits, run_on_board};
 use anyhow::{Context as _, Result};
 use cost_tables::price::Prices;
 use device_bench::kernels::KERNEL_REVISION;
-use reports::record::{self, CandidateRecord, LayerRecord, Provenance, SeedResult, VerifyRecord};
+use reports::record::{self, CandidateRecord, LayerRecord, Provenance, Resource, SeedResult, VerifyRecord};
 use serde::{Deserialize, Serialize};
 
 /// What was found out about one subnet: `subnets/CHANNELS/verify.json`.
@@ -38,6 +38,10 @@ struct SubnetRecord {
 /// Where a model is missing, the board fails or its table was measured on another.
 pub fn verify(ctx: &Context) -> Result<()> {
     let found = SearchRecord::load(ctx, "verify")?;
+    super::retrain::require(ctx, &found, "verify")?;
+    for name in &ctx.config.verify.all_images {
+        found.candidate(name).context("verify.all_images in edgeslim.toml")?;
+    }
     let mut link = None;
     let mut subnets = Vec::new();
     for channels in found.subnets() {
@@ -46,7 +50,7 @@ pub fn verify(ctx: &Context) -> Result<()> {
     let path = ctx.dir.path("verify.json");
     let inputs = [("search", ctx.dir.path("search.json")), ("profile", ctx.table_path())];
     let outputs = [path.clone()];
-    let asked = (&ctx.graph, &subnets, &ctx.config.network.name, &ctx.config.data.path, ctx.config.seed);
+    let asked = (&ctx.graph, &subnets, &ctx.dataset, ctx.config.seed);
     let stage = Stage { name: "verify", config: &asked, inputs: &inputs, outputs: &outputs };
     let outcome = ctx.dir.stage(&stage, || {
         let table = table(ctx)?;
@@ -56,6 +60,15 @@ pub fn verify(ctx: &Context) -> Result<()> {
             let measured = subnets.iter().find(|(channels, _)| *channels == candidate.channels);
             let (_, measured) = measured.context("every candidate's subnet was verified")?;
             candidates.push(describe(ctx, candidate, measured, &prices)?);
+        }
+        for c in &candidates {
+            let (Some(limit), Some(measured)) = (c.budget, c.latency_measured) else { continue };
+            if limit.resource == Resource::Latency && measured > limit.limit {
+                ctx.ui.say(format!(
+                    "verify: {} takes {measured:.0}, over its budget of {:.0}",
+                    c.name, limit.limit
+                ));
+            }
         }
         let provenance = provenance(ctx, &table.provenance);
         Ok(record::save(&VerifyRecord { provenance, rounds: found.rounds.clone(), candidates }, &path)?)
@@ -214,7 +227,7 @@ fn provenance(ctx: &Context, table: &cost_tables::table::Provenance) -> Provenan
         firmware: table.firmware.clone(),
         compiler: table.compiler.clone(),
         network: ctx.graph.name.clone(),
-        dataset: ctx.config.data.path.clone(),
+        dataset: ctx.dataset.clone(),
         seed: ctx.config.seed,
         test_images: ctx.data.test.images().len(),
         edgeslim: env!("CARGO_PKG_VERSION").into(),
