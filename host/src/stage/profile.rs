@@ -49,7 +49,6 @@ pub fn profile(ctx: &Context) -> Result<()> {
         let partial = ctx.dir.path("cost-table.partial.csv");
         let table = measure(ctx, &specs, &partial)?;
         table.write(&outputs[0])?;
-        let _ = std::fs::remove_file(&partial);
         ctx.ui.say(format!("profile: {} of {} layers measured", table.len(), specs.len()));
         if let Some(HeldOut { median, p90, .. }) = Prices::new(&table).held_out_error()
             && table.len() < specs.len()
@@ -63,6 +62,7 @@ pub fn profile(ctx: &Context) -> Result<()> {
         let Reconciled { sum, whole } = reconcile(ctx, &table)?;
         let (unit, off) = (&table.provenance.unit, 100.0 * (sum / whole - 1.0));
         ctx.ui.say(format!("profile: sum of the layers {sum:.0}, whole network {whole:.0} {unit} ({off:+.2} %)"));
+        let _ = std::fs::remove_file(&partial);
         Ok(())
     })?;
     ctx.tell("profile", outcome);
