@@ -53,7 +53,7 @@ mod tests {
         let renamed = |temporary: &Path| {
             let other = dir.path().join("other");
             std::fs::write(&other, b"x")?;
-            std::fs::set_permissions(&other, PermissionsExt::from_mode(0o600))?;
+            std::fs::set_permissions(&other, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
             std::fs::rename(&other, temporary)
         };
         replace::<io::Error>(&written, renamed).unwrap();
