@@ -83,7 +83,7 @@ pub fn read(path: &Path) -> Result<Vec<LayerSpec>, ListError> {
     let list: List = toml::from_str(&text)
         .map_err(|source| ListError::Parse { path: path.to_owned(), source: Box::new(source) })?;
     let specs = list.layer.into_iter().map(|item| {
-        let line = text[..item.span().start].lines().count().max(1);
+        let line = 1 + text[..item.span().start].matches('\n').count();
         let item = item.into_inner();
         let spec = item.spec();
         let refuse = |problem| ListError::Layer { path: path.to_owned(), line, spec, problem };
