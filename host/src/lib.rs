@@ -7,6 +7,7 @@ pub mod dataset;
 pub mod engine;
 pub mod firmware;
 pub mod memory;
+pub mod nearest;
 pub mod network;
 pub mod profile;
 pub mod quantize;

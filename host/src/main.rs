@@ -9,7 +9,7 @@ use cli::{BoardAction, Cli, Command, Common, Show};
 use edgeslim::config::RunConfig;
 use edgeslim::stage::{self, Context, Overrides};
 use edgeslim::ui::Ui;
-use edgeslim::{board, firmware, network, profile, run};
+use edgeslim::{board, firmware, profile, run};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -129,6 +129,3 @@ fn profile_list(common: &Common, list: &Path, out: Option<&Path>, stop: &AtomicB
         None => print::table(&table, common.json),
     }
 }
-
-/// `--network` descriptions need an image: the smallest of the supported data sets.
-pub(crate) const EXAMPLE_IMAGE: network::Shape = network::Shape { h: 28, w: 28, c: 1 };

@@ -1,6 +1,5 @@
 //! Results on the standard output: for people, or as JSON.
 
-use crate::EXAMPLE_IMAGE;
 use crate::cli::Command;
 use anyhow::{Context as _, Result};
 use cost_tables::table::CostTable;
@@ -12,6 +11,8 @@ use reports::record::{self, Budget, Resource, Summary, SummaryCandidate};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
+/// The image of a network that is only looked at.
+const EXAMPLE_IMAGE: network::Shape = network::Shape { h: 28, w: 28, c: 1 };
 /// Classes of a network that is only looked at.
 const EXAMPLE_CLASSES: usize = 10;
 

@@ -36,7 +36,7 @@ pub fn host_logits(
     normalisation: &Normalisation,
     threads: usize,
 ) -> Result<Vec<Vec<i8>>, QuantizeError> {
-    let inputs = inputs(blob, test, normalisation)?;
+    let inputs = inputs(blob, test, normalisation, test.images().len())?;
     let share = inputs.len().div_ceil(threads.max(1)).max(1);
     thread::scope(|scope| {
         let run = |part| scope.spawn(move || run_host(blob.bytes(), part));
@@ -49,17 +49,18 @@ pub fn host_logits(
     })
 }
 
-/// Test images as the model reads them.
+/// The first `n` test images as the model reads them.
 fn inputs(
     blob: &Blob,
     test: &TestSplit,
     normalisation: &Normalisation,
+    n: usize,
 ) -> Result<Vec<Vec<i8>>, QuantizeError> {
     let input = Model::parse(blob.bytes())?.input();
     let quant = TensorQuant { scale: f32::from_bits(input.scale_bits), zero_point: input.zero_point };
     let images = test.images();
     let quantize = |idx| normalisation.apply(images.pixels(idx)).iter().map(|&x| quant.quantize(x)).collect();
-    Ok((0..images.len()).map(quantize).collect())
+    Ok((0..images.len().min(n)).map(quantize).collect())
 }
 
 /// Share of the first `n` images whose largest logit, the first of equals, is the label's.
@@ -99,11 +100,11 @@ pub fn run_on_board(
 ) -> Result<OnBoard, VerifyError> {
     link.load_model(blob.bytes())?;
     let mut logits = Vec::with_capacity(n);
-    for input in inputs(blob, test, normalisation)?.iter().take(n) {
+    for input in inputs(blob, test, normalisation, n)? {
         if stop.load(Ordering::Relaxed) {
             return Err(VerifyError::Stopped { compared: logits.len(), wanted: n });
         }
-        logits.push(link.run_model(input)?);
+        logits.push(link.run_model(&input)?);
         watch(logits.len());
     }
     Ok(OnBoard { logits, timing: link.time_model()?, ram: link.ram_used()? })

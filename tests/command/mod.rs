@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A network whose whole pipeline takes seconds.
 const NETWORK: &str = r#"
@@ -107,12 +107,30 @@ impl Run {
         error
     }
 
-    /// Kills a command without warning.
-    pub fn kill_after(&self, args: &[&str], after_ms: u64) {
+    /// Kills a command without warning once it has written `file`; the emulators that it started end with it.
+    pub fn kill_at(&self, args: &[&str], file: &str) {
         let mut child = self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(after_ms));
+        let started = Instant::now();
+        while !self.path(file).exists() {
+            assert!(started.elapsed() < Duration::from_secs(120), "{file} was not written");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(child.try_wait().unwrap().is_none(), "the command had ended before it was killed");
+        let children = format!("/proc/{0}/task/{0}/children", child.id());
+        let children = std::fs::read_to_string(children).unwrap_or_default();
         let _ = child.kill();
         child.wait().unwrap();
+        let killed = Instant::now();
+        for emulator in children.split_whitespace() {
+            let comm = format!("/proc/{emulator}/comm");
+            while std::fs::read_to_string(&comm).is_ok_and(|name| name.starts_with("qemu")) {
+                assert!(
+                    killed.elapsed() < Duration::from_secs(10),
+                    "an emulator outlives the command that started it"
+                );
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
     }
 
     /// Every file of the run but the log, the summary (it has durations) and the charts' pages of them.

@@ -243,9 +243,27 @@ fn spawn(machine: &Machine, dir: &Path) -> Result<Child> {
     command.args(["-qtest-log", "none"]);
     // Ctrl-C in a terminal reaches the whole group; the host is to end its work first.
     command.process_group(0);
+    die_with_us(&mut command);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(dir.join("stderr"))?);
     command.spawn().map_err(missing)
 }
+
+/// A host that is killed takes its board with it: QEMU would run on at full speed.
+#[cfg(target_os = "linux")]
+fn die_with_us(command: &mut Command) {
+    let request = || {
+        // SAFETY: prctl is a system call that reads its arguments only.
+        match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: between fork and exec the closure makes one system call and allocates nothing.
+    unsafe { command.pre_exec(request) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn die_with_us(_: &mut Command) {}
 
 fn connect(socket: &Path, child: &mut Child, dir: &Path) -> Result<UnixStream> {
     let start = Instant::now();

@@ -1,12 +1,10 @@
 //! Board files: what probe-rs cannot know of a board.
 
 use super::BoardError;
+use crate::nearest::nearest;
 use probe_rs::config::{MemoryRegion, Registry};
 use serde::{Deserialize, Serialize};
 use std::{ops::Range, path::Path};
-
-/// Names farther than this from what was typed are not suggested.
-const LEAST_SIMILARITY: f64 = 0.7;
 
 const EMBEDDED: [&str; 5] = [
     include_str!("../../../device-bench/boards/virtual-m0.toml"),
@@ -103,9 +101,7 @@ pub fn load(name: &str) -> Result<BoardFile, BoardError> {
     if let Some(board_idx) = boards.iter().position(|b| b.name == name) {
         return Ok(boards.swap_remove(board_idx));
     }
-    let similarity = |b: &BoardFile| strsim::jaro_winkler(&b.name, name);
-    let nearest = boards.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-    let suggestion = nearest.filter(|b| similarity(b) > LEAST_SIMILARITY).map(|b| b.name.clone());
+    let suggestion = nearest(name, boards.iter().map(|b| b.name.as_str())).map(str::to_owned);
     Err(BoardError::Unknown { name: name.to_owned(), suggestion })
 }
 

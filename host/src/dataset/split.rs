@@ -24,6 +24,12 @@ impl TrainSplit {
     pub fn images(&self) -> &Images {
         &self.0
     }
+
+    /// `n` indices spread evenly over the images, all of them if there are no more: files may be sorted by class.
+    pub fn spread(&self, n: usize) -> Vec<usize> {
+        let n = n.min(self.0.len());
+        (0..n).map(|i| i * self.0.len() / n).collect()
+    }
 }
 
 impl SearchSplit {
@@ -109,6 +115,14 @@ mod tests {
         let pick = |seed| hold_out(&numbered(90), 30, seed).1.images().clone();
         assert_eq!(pick(1), pick(1));
         assert_ne!(pick(1), pick(2));
+    }
+
+    #[test]
+    fn spread_indices_cover_the_whole_split() {
+        let (train, _) = hold_out(&numbered(8), 0, 1);
+        assert_eq!(train.spread(4), [0, 2, 4, 6]);
+        assert_eq!(train.spread(9), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(train.spread(0), Vec::<usize>::new());
     }
 
     #[test]

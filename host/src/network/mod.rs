@@ -16,9 +16,6 @@ pub use lower::{LowerError, Lowered, LoweredLayer, TensorId, all_specs, lower};
 use std::path::{Path, PathBuf};
 use zoo::{ZooError, ZooOptions};
 
-/// Names less alike than this are not suggested.
-const LEAST_SIMILARITY: f64 = 0.7;
-
 /// Why there is no such network.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
@@ -66,14 +63,4 @@ pub fn open(
         .map_err(|source| NetworkError::Read { path: path.to_owned(), source })?;
     file::parse(&text, input, classes, options)
         .map_err(|source| NetworkError::File { path: path.to_owned(), source })
-}
-
-/// The nearest of `known` in words; nothing if none is near.
-fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let similarity = |known: &str| strsim::jaro_winkler(known, name);
-    let nearest = known.into_iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-    match nearest {
-        Some(known) if similarity(known) > LEAST_SIMILARITY => format!(" (did you mean `{known}`?)"),
-        _ => String::new(),
-    }
 }

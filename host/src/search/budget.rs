@@ -1,7 +1,7 @@
 //! Budgets as users write them, and what they come to for one network and table.
 
-use super::near;
 use super::problem::Cost;
+use crate::nearest::did_you_mean;
 use reports::record::{Budget, Resource};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -70,7 +70,7 @@ pub enum BudgetError {
         text: String,
     },
     /// A resource that does not exist.
-    #[error("no resource is called `{name}`{}; there are: latency, ram, flash, macs", near(name, RESOURCES.map(|r| r.0)))]
+    #[error("no resource is called `{name}`{}; there are: latency, ram, flash, macs", did_you_mean(name, RESOURCES.map(|r| r.0)))]
     Resource {
         /// What was written.
         name: String,

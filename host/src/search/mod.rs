@@ -144,16 +144,6 @@ fn unit_of(resource: Resource, latency_unit: &str) -> String {
     }
 }
 
-/// ` (did you mean …?)` if one of `names` is near.
-fn near<const N: usize>(name: &str, names: [&str; N]) -> String {
-    let similarity = |known: &str| strsim::jaro_winkler(known, name);
-    let nearest = names.into_iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-    match nearest.filter(|known| similarity(known) > 0.7) {
-        Some(known) => format!(" (did you mean `{known}`?)"),
-        None => String::new(),
-    }
-}
-
 #[cfg(test)]
 mod synthetic;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The strategies by name.
 
-use super::near;
+use crate::nearest::did_you_mean;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -21,7 +21,7 @@ pub enum Strategy {
 
 /// A name that no strategy has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no strategy is called `{name}`{}; there are: {}", near(name, Strategy::ALL.map(Strategy::name)), Strategy::ALL.map(Strategy::name).join(", "))]
+#[error("no strategy is called `{name}`{}; there are: {}", did_you_mean(name, Strategy::ALL.map(Strategy::name)), Strategy::ALL.map(Strategy::name).join(", "))]
 pub struct UnknownStrategy {
     /// What was written.
     pub name: String,

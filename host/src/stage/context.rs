@@ -175,11 +175,9 @@ impl Context {
     pub fn make_int8(&self, engine: &dyn Engine, channels: &Channels) -> Result<quantize::Int8Network> {
         self.recalibrate(engine, channels)?;
         let folded = quantize::fold(&self.graph, channels, engine.params(), &engine.statistics())?;
-        let images = self.data.train.images();
-        let calibration: Vec<Vec<f32>> = spread(CALIBRATION_IMAGES, images.len())
-            .into_iter()
-            .map(|idx| self.data.normalisation.apply(images.pixels(idx)))
-            .collect();
+        let Data { train, normalisation, .. } = &self.data;
+        let pixels = |idx| normalisation.apply(train.images().pixels(idx));
+        let calibration: Vec<Vec<f32>> = train.spread(CALIBRATION_IMAGES).into_iter().map(pixels).collect();
         let ranges = folded.calibrate(calibration.iter().map(Vec::as_slice), CLIP)?;
         Ok(quantize::quantize(&folded, &ranges)?)
     }
@@ -198,12 +196,6 @@ const RECALIBRATION_IMAGES: usize = 2000;
 const CALIBRATION_IMAGES: usize = 200;
 /// Share of each image's activations that may saturate, at either end.
 const CLIP: f64 = 0.0;
-
-/// `n` of `len` indices, evenly spread.
-fn spread(n: usize, len: usize) -> Vec<usize> {
-    let n = n.min(len);
-    (0..n).map(|i| i * len / n).collect()
-}
 
 /// The configuration, and the data's path as it was written. Paths in the file are relative to it, those of the
 /// command line to where it was typed.
@@ -238,13 +230,6 @@ fn configure(root: &Path, flags: &Overrides) -> Result<(RunConfig, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn spread_indices_cover_the_whole_file() {
-        assert_eq!(spread(4, 8), [0, 2, 4, 6]);
-        assert_eq!(spread(9, 3), [0, 1, 2]);
-        assert_eq!(spread(3, 0), Vec::<usize>::new());
-    }
 
     #[test]
     fn the_command_line_wins_over_the_file() -> Result<()> {

@@ -1,32 +1,22 @@
 //! `profile`: the network's layers on the board → `cost-table.csv`.
 
 use super::Context;
-use crate::board::{BoardError, Link};
+use crate::board::{BoardError, BoardFile, Link};
 use crate::config::ProfileConfig;
+use crate::firmware;
 use crate::memory;
 use crate::network::lower::{all_specs, lower};
 use crate::profile::{Profile, Progress, provenance};
 use crate::quantize::{encode, made_up};
 use crate::run::Stage;
 use crate::ui::Ui;
-use crate::{board, firmware};
 use anyhow::{Context as _, Result};
 use cost_tables::price::{HeldOut, Prices};
-use cost_tables::table::CostTable;
+use cost_tables::table::{CostTable, Provenance};
 use device_bench::LayerSpec;
 use device_bench::kernels::KERNEL_REVISION;
-use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-
-/// Sum of the layers against the whole network, in the table's unit.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Reconciled {
-    /// Prices of the layers of the full network, added.
-    pub sum: f64,
-    /// The same network measured in one go.
-    pub whole: f64,
-}
 
 /// Measures what is missing of the cost table.
 ///
@@ -59,7 +49,7 @@ pub fn profile(ctx: &Context) -> Result<()> {
                  {median:.2} % and nine in ten within {p90:.2} %"
             ));
         }
-        let Reconciled { sum, whole } = reconcile(ctx, &table)?;
+        let (sum, whole) = reconcile(ctx, &table)?;
         let (unit, off) = (&table.provenance.unit, 100.0 * (sum / whole - 1.0));
         ctx.ui.say(format!("profile: sum of the layers {sum:.0}, whole network {whole:.0} {unit} ({off:+.2} %)"));
         let _ = std::fs::remove_file(&partial);
@@ -72,12 +62,9 @@ pub fn profile(ctx: &Context) -> Result<()> {
 /// Goes on from `partial`, or from the layers of the last table that are still asked for.
 fn measure(ctx: &Context, specs: &[LayerSpec], partial: &Path) -> Result<CostTable> {
     let bar = ctx.ui.bar("profile", specs.len());
-    let opened = Opened::new(&ctx.board)?;
     let seed = ctx.config.seed as u32;
-    let mut first = Some(opened.open()?);
-    let wanted =
-        first.as_ref().map(|link| provenance(&ctx.board, link.info(), seed)).context("just opened")?;
-    let mut table = CostTable::new(wanted);
+    let (mut bench, provenance) = Bench::start(&ctx.board, seed)?;
+    let mut table = CostTable::new(provenance);
     let last = ctx.table_path();
     let earlier = if partial.exists() { partial } else { &last };
     if partial.exists() || ctx.dir.wrote("profile", &last) {
@@ -98,7 +85,7 @@ fn measure(ctx: &Context, specs: &[LayerSpec], partial: &Path) -> Result<CostTab
     Profile {
         config: &ctx.config.profile,
         seed,
-        open: &mut || first.take().map_or_else(|| opened.open(), Ok),
+        open: &mut || bench.open(),
         save: &mut |table| table.write(partial),
         watch: &mut |Progress { measured, layer, .. }| {
             bar.set_position(measured as u64);
@@ -116,22 +103,19 @@ fn measure(ctx: &Context, specs: &[LayerSpec], partial: &Path) -> Result<CostTab
 /// # Errors
 /// Where a layer cannot be run, the board fails, or `stop` is set.
 pub fn profile_list(
-    board: &board::BoardFile,
+    board: &BoardFile,
     specs: &[LayerSpec],
     seed: u64,
     out: Option<&Path>,
     (ui, stop): (Ui, &AtomicBool),
 ) -> Result<CostTable> {
     let bar = ui.bar("profile", specs.len());
-    let opened = Opened::new(board)?;
-    let mut first = Some(opened.open()?);
-    let wanted =
-        first.as_ref().map(|link| provenance(board, link.info(), seed as u32)).context("just opened")?;
-    let mut table = CostTable::new(wanted);
+    let (mut bench, provenance) = Bench::start(board, seed as u32)?;
+    let mut table = CostTable::new(provenance);
     Profile {
         config: &ProfileConfig::default(),
         seed: seed as u32,
-        open: &mut || first.take().map_or_else(|| opened.open(), Ok),
+        open: &mut || bench.open(),
         save: &mut |table| out.map_or(Ok(()), |out| table.write(out)),
         watch: &mut |progress| bar.set_position(progress.measured as u64),
         stop,
@@ -141,29 +125,35 @@ pub fn profile_list(
     Ok(table)
 }
 
-/// The full network with made-up weights, layer by layer from the table and in one go on the board.
-fn reconcile(ctx: &Context, table: &CostTable) -> Result<Reconciled> {
+/// The full network with made-up weights: the sum of its layers' prices, and what it takes in one go on the board.
+fn reconcile(ctx: &Context, table: &CostTable) -> Result<(f64, f64)> {
     let lowered = lower(&ctx.graph, &ctx.graph.full())?;
     let sum = Prices::new(table).total(lowered.layers.iter().map(|layer| &layer.spec));
     let sum = sum.context("too few layers were measured to price the full network; give --time more")?.value;
     let blob = encode(&made_up(&lowered), &memory::plan(&lowered).layout)?;
     let mut link = ctx.open_board()?;
     link.load_model(blob.bytes())?;
-    Ok(Reconciled { sum, whole: link.time_model()?.whole as f64 })
+    Ok((sum, link.time_model()?.whole as f64))
 }
 
-/// A board whose firmware is built.
-struct Opened<'a> {
-    board: &'a board::BoardFile,
+/// A board whose firmware is built, running unless its link was taken.
+struct Bench<'a> {
+    board: &'a BoardFile,
     elf: PathBuf,
+    running: Option<Link>,
 }
 
-impl<'a> Opened<'a> {
-    fn new(board: &'a board::BoardFile) -> Result<Self> {
-        Ok(Opened { board, elf: firmware::build(board, &board.memory()?)? })
+impl<'a> Bench<'a> {
+    /// Builds and starts the firmware; what it measures will depend on the returned provenance.
+    fn start(board: &'a BoardFile, seed: u32) -> Result<(Self, Provenance)> {
+        let elf = firmware::build(board, &board.memory()?)?;
+        let link = Link::open(board, &elf)?;
+        let provenance = provenance(board, link.info(), seed);
+        Ok((Bench { board, elf, running: Some(link) }, provenance))
     }
 
-    fn open(&self) -> Result<Link, BoardError> {
-        Link::open(self.board, &self.elf)
+    /// The running link the first time, then new ones.
+    fn open(&mut self) -> Result<Link, BoardError> {
+        self.running.take().map_or_else(|| Link::open(self.board, &self.elf), Ok)
     }
 }

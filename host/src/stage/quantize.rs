@@ -1,12 +1,12 @@
 //! `quantize`: retrained subnets → `subnets/…/int8.model`, the bytes that are deployed.
 
 use super::Context;
-use super::retrain::{model_path, seeds, weights_path, write_model};
+use super::retrain::{model_path, seeds, weights_path};
 use super::search::SearchRecord;
 use crate::memory;
 use crate::network::lower::lower;
 use crate::quantize::encode;
-use crate::run::Stage;
+use crate::run::{Stage, write_atomic};
 use anyhow::{Context as _, Result};
 use std::path::PathBuf;
 
@@ -38,7 +38,7 @@ pub fn quantize(ctx: &Context) -> Result<()> {
             let engine = ctx.trained(weights)?;
             let int8 = ctx.make_int8(&*engine, channels).with_context(|| weights.display().to_string())?;
             let layout = memory::plan(&lower(&ctx.graph, channels)?).layout;
-            write_model(ctx, channels, encode(&int8, &layout)?.bytes())?;
+            write_atomic(&model_path(ctx, channels), encode(&int8, &layout)?.bytes())?;
             bar.inc(1);
         }
         bar.finish_and_clear();

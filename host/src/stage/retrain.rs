@@ -4,7 +4,7 @@ use super::Context;
 use super::search::SearchRecord;
 use super::train::fit;
 use crate::network::Channels;
-use crate::run::{Stage, write_atomic};
+use crate::run::Stage;
 use crate::train::Goal;
 use anyhow::Result;
 use reports::record::{self, TrainingRecord};
@@ -87,7 +87,7 @@ fn asked(ctx: &Context, found: &SearchRecord) -> Result<serde_json::Value> {
 
 /// The seeds of a subnet's trainings; the first one is deployed.
 pub(super) fn seeds(ctx: &Context) -> Vec<u64> {
-    (0..ctx.config.retrain.seeds.max(1) as u64).map(|i| ctx.config.seed.wrapping_add(i)).collect()
+    (0..ctx.config.retrain.seeds as u64).map(|i| ctx.config.seed.wrapping_add(i)).collect()
 }
 
 /// The folder of a subnet, whatever strategy found it.
@@ -111,12 +111,7 @@ fn key(channels: &Channels) -> String {
     }
 }
 
-/// Writes an int8 model beside the weights it came from.
-pub(super) fn write_model(ctx: &Context, channels: &Channels, bytes: &[u8]) -> Result<()> {
-    Ok(write_atomic(&model_path(ctx, channels), bytes)?)
-}
-
-/// The model that is deployed.
+/// The model that is deployed, beside the weights it came from.
 pub(super) fn model_path(ctx: &Context, channels: &Channels) -> PathBuf {
     subnet_dir(ctx, channels).join("int8.model")
 }

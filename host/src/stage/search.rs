@@ -7,6 +7,7 @@ use super::Context;
 use super::verify::checked_board;
 use crate::board::Link;
 use crate::memory;
+use crate::nearest::did_you_mean;
 use crate::network::Channels;
 use crate::network::lower::lower;
 use crate::profile::provenance_on_file;
@@ -96,11 +97,14 @@ impl SearchRecord {
     /// The candidate `name`.
     ///
     /// # Errors
-    /// If there is none, with the names that there are.
+    /// If there is none, with the nearest name and all that there are.
     pub fn candidate(&self, name: &str) -> Result<&Candidate> {
-        let names = || self.candidates.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ");
         let found = self.candidates.iter().find(|c| c.name == name);
-        found.with_context(|| format!("no candidate is called `{name}`; there are: {}", names()))
+        found.with_context(|| {
+            let names: Vec<&str> = self.candidates.iter().map(|c| c.name.as_str()).collect();
+            let near = did_you_mean(name, names.iter().copied());
+            format!("no candidate is called `{name}`{near}; there are: {}", names.join(", "))
+        })
     }
 }
 

@@ -72,7 +72,7 @@ pub(super) fn fit(
         data: &ctx.data.train,
         normalisation: &ctx.data.normalisation,
         seed,
-        validation: (!ctx.data.search.images().is_empty()).then_some(validation),
+        validation: Some(validation),
     };
     let bar = ctx.ui.bar(what, 1);
     let mut watch = |p: Progress| {

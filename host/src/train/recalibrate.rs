@@ -38,8 +38,8 @@ pub fn recalibrate_on(
     n_images: usize,
 ) -> Result<()> {
     let images = train.images();
-    let n = n_images.min(images.len());
-    let spread: Vec<usize> = (0..n).map(|i| i * images.len() / n).collect();
+    let spread = train.spread(n_images);
+    let n = spread.len();
     let size = n.div_ceil(n.div_ceil(BATCH).max(1)).max(1);
     let batches = spread.chunks(size).map(|indices| normalisation.batch(images, indices, engine.device()));
     recalibrate(engine, channels, batches)

@@ -1,10 +1,11 @@
 //! A file's names made indices.
 
 use super::{File, FileError, FileNode, FileOp, FilePadding, FileUnit, IMAGE};
+use crate::nearest::did_you_mean;
+use crate::network::GraphError;
 use crate::network::graph::{Activation, Conv, ConvKind, Graph, Node, NodeId, NodeOp, Shape, Unit, UnitId};
 use crate::network::lower::lower;
 use crate::network::zoo::{self, ZooOptions};
-use crate::network::{GraphError, did_you_mean};
 use device_bench::Padding;
 use toml::Spanned;
 

@@ -46,7 +46,7 @@ pub enum ZooError {
     /// A name that the zoo does not have.
     #[error(
         "no network is called `{name}`{}; there are {}, and files that end in .toml",
-        super::did_you_mean(name, NAMES), NAMES.join(", ")
+        crate::nearest::did_you_mean(name, NAMES), NAMES.join(", ")
     )]
     Unknown {
         /// The name asked for.
