@@ -5,12 +5,21 @@ use std::path::Path;
 
 /// Has `write` fill a temporary file next to `path` and renames it to `path`, making the directory if needed.
 ///
+/// The temporary file's name follows from `path`: what a killed process left is replaced by the next write. One
+/// process writes a path at a time.
+///
 /// # Errors
 /// What `write` or the system says; `path` is unchanged then.
 pub fn replace<E: From<io::Error>>(path: &Path, write: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(dir)?;
-    let file = readable().tempfile_in(dir)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let (prefix, suffix) = (format!(".{name}"), ".tmp");
+    match std::fs::remove_file(dir.join(format!("{prefix}{suffix}"))) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let file = readable().prefix(&prefix).suffix(suffix).rand_bytes(0).tempfile_in(dir)?;
     let permissions = file.as_file().metadata()?.permissions();
     write(file.path())?;
     // Some writers, safetensors' among them, rename a file of their own over it.
@@ -29,7 +38,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Temporary files with the permissions of ordinary ones; `tempfile` would keep them to their owner.
-fn readable() -> tempfile::Builder<'static, 'static> {
+fn readable<'a, 'b>() -> tempfile::Builder<'a, 'b> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -39,6 +48,15 @@ fn readable() -> tempfile::Builder<'static, 'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_killed_write_left_is_replaced_by_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(".record.json.tmp"), b"half").unwrap();
+        write_atomic(&dir.path().join("record.json"), b"whole").unwrap();
+        let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, ["record.json"]);
+    }
 
     #[cfg(unix)]
     #[test]
