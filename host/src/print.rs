@@ -178,7 +178,7 @@ fn row(c: &SummaryCandidate, wide: usize) -> String {
         budget(c),
         c.ram_bytes_measured.unwrap_or(c.ram_bytes_predicted),
         c.flash_bytes,
-        percent(c.accuracy_float_all.or(c.accuracy_float)),
+        percent(c.accuracy_float.or(c.accuracy_float_all)),
         percent(c.accuracy_int8_board),
         format!("{}/{}", c.images_equal, c.images_compared),
         channels.join(" ")
