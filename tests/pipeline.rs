@@ -41,6 +41,11 @@ fn a_run_verifies_on_the_board_and_a_rerun_does_nothing() {
     run.edgeslim(&["run", "--json"]);
     assert!(started.elapsed().as_secs_f64() < 2.0, "a rerun took {:?}", started.elapsed());
     assert_eq!(differing(&run.bytes(), &before), NONE, "a rerun changed a file");
+    for drawn in ["report/channels.png", "report/index.html"] {
+        std::fs::remove_file(run.path(drawn)).unwrap();
+        run.edgeslim(&["report", "--json"]);
+        assert_eq!(differing(&run.bytes(), &before), NONE, "{drawn} was not drawn again");
+    }
 }
 
 #[test]

@@ -12,11 +12,17 @@ mod summary;
 use std::path::{Path, PathBuf};
 
 use chart::ChartError;
+use figures::{accuracy_latency, channels, latency_macs, predicted_measured, training};
 use page::Figure;
 use record::{RecordError, RunRecord, write_atomically};
 
-/// Draws every figure that `run` has data for into `dir` (made if missing), and the page `index.html` with all
-/// of them. Returns the paths of the PNGs, in the page's order, then the page's.
+/// File names of the figures that `run` has data for, in the page's order.
+pub fn chart_names(run: &RunRecord) -> Vec<&'static str> {
+    FIGURES.iter().filter(|(_, _, prepare)| prepare(run).is_ok()).map(|(name, ..)| *name).collect()
+}
+
+/// Draws the figures of [`chart_names`] into `dir` (made if missing), and the page `index.html` with all of them.
+/// Returns the paths of the PNGs, in the page's order, then the page's.
 ///
 /// # Errors
 /// [`ChartError::Empty`] if there is nothing to draw at all; others if drawing or writing fails.
@@ -24,12 +30,13 @@ pub fn draw_all(run: &RunRecord, dir: &Path) -> Result<Vec<PathBuf>, ChartError>
     std::fs::create_dir_all(dir).map_err(|source| ChartError::Folder { path: dir.into(), source })?;
     let mut paths = Vec::new();
     let mut figures = Vec::new();
-    for (name, title, draw) in FIGURES {
-        let path = dir.join(name);
-        match draw(run, &path) {
+    for (name, title, prepare) in FIGURES {
+        let drawing = match prepare(run) {
             Err(ChartError::Empty { .. }) => continue,
-            drawn => drawn?,
-        }
+            prepared => prepared?,
+        };
+        let path = dir.join(name);
+        drawing(&path)?;
         let png = std::fs::read(&path).map_err(|source| RecordError::Read { path: path.clone(), source })?;
         figures.push(Figure { title: title.into(), png });
         paths.push(path);
@@ -43,24 +50,32 @@ pub fn draw_all(run: &RunRecord, dir: &Path) -> Result<Vec<PathBuf>, ChartError>
     Ok(paths)
 }
 
-type Draw = fn(&RunRecord, &Path) -> Result<(), ChartError>;
+/// Takes a figure's data from a run, or says that there is none.
+type Prepare = fn(&RunRecord) -> Result<Drawing, ChartError>;
+/// Draws that data into a file.
+type Drawing = Box<dyn FnOnce(&Path) -> Result<(), ChartError>>;
 
 /// File name, title and drawing of every figure, in the page's order.
-const FIGURES: [(&str, &str, Draw); 5] = [
-    ("accuracy-latency.png", "Accuracy against latency", |run, path| {
-        figures::accuracy_latency::draw(&figures::accuracy_latency::series(run)?, path)
+const FIGURES: [(&str, &str, Prepare); 5] = [
+    ("accuracy-latency.png", "Accuracy against latency", |run| {
+        drawing(accuracy_latency::series(run)?, accuracy_latency::draw)
     }),
-    ("channels.png", "Channels of each unit", |run, path| {
-        figures::channels::draw(&figures::channels::series(run)?, path)
+    ("channels.png", "Channels of each unit", |run| drawing(channels::series(run)?, channels::draw)),
+    ("predicted-measured.png", "Predicted against measured latency", |run| {
+        drawing(predicted_measured::series(run)?, predicted_measured::draw)
     }),
-    ("predicted-measured.png", "Predicted against measured latency", |run, path| {
-        figures::predicted_measured::draw(&figures::predicted_measured::series(run)?, path)
+    ("latency-macs.png", "Latency of a layer against its MACs", |run| {
+        drawing(latency_macs::series(run)?, latency_macs::draw)
     }),
-    ("latency-macs.png", "Latency of a layer against its MACs", |run, path| {
-        figures::latency_macs::draw(&figures::latency_macs::series(run)?, path)
-    }),
-    ("training.png", "Training", |run, path| figures::training::draw(&figures::training::series(run)?, path)),
+    ("training.png", "Training", |run| drawing(training::series(run)?, training::draw)),
 ];
+
+fn drawing<D: 'static>(
+    data: D,
+    draw: fn(&D, &Path) -> Result<(), ChartError>,
+) -> Result<Drawing, ChartError> {
+    Ok(Box::new(move |path| draw(&data, path)))
+}
 
 #[cfg(test)]
 mod tests {
@@ -93,5 +108,6 @@ mod tests {
         let paths = draw_all(&run, dir.path()).unwrap();
         let names: Vec<_> = paths.iter().filter_map(|p| p.file_name()?.to_str()).collect();
         assert_eq!(names, ["training.png", "index.html"]);
+        assert_eq!(chart_names(&run), ["training.png"]);
     }
 }

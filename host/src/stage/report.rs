@@ -18,15 +18,12 @@ pub fn report(ctx: &Context) -> Result<()> {
         ("retrain", path("retrain.json")),
         ("verify", path("verify.json")),
     ];
-    let outputs = [path("record.json"), path("summary.json"), path("report/index.html")];
+    let run = load(&inputs);
+    let mut outputs = vec![path("record.json"), path("summary.json"), path("report/index.html")];
+    outputs.extend(run.iter().flat_map(reports::chart_names).map(|name| path("report").join(name)));
     let stage = Stage { name: "report", config: &(), inputs: &inputs, outputs: &outputs };
     let outcome = ctx.dir.stage(&stage, || {
-        let supernet: TrainingRecord = record::load(&inputs[0].1)?;
-        let retrained: RetrainRecord = record::load(&inputs[1].1)?;
-        let VerifyRecord { provenance, rounds, candidates } = record::load(&inputs[2].1)?;
-        let mut trainings = vec![supernet];
-        trainings.extend(retrained.trainings.into_iter().map(|t| t.training));
-        let run = RunRecord { provenance, seconds: 0.0, trainings, candidates, rounds };
+        let run = run?;
         record::save(&run, &outputs[0])?;
         let charts = reports::draw_all(&run, &path("report"))?;
         let charts: Vec<PathBuf> =
@@ -36,4 +33,14 @@ pub fn report(ctx: &Context) -> Result<()> {
     })?;
     ctx.tell("report", outcome);
     Ok(())
+}
+
+/// The run of the records of the supernet, the retraining and the verification.
+fn load(records: &[(&str, PathBuf); 3]) -> Result<RunRecord> {
+    let supernet: TrainingRecord = record::load(&records[0].1)?;
+    let retrained: RetrainRecord = record::load(&records[1].1)?;
+    let VerifyRecord { provenance, rounds, candidates } = record::load(&records[2].1)?;
+    let mut trainings = vec![supernet];
+    trainings.extend(retrained.trainings.into_iter().map(|t| t.training));
+    Ok(RunRecord { provenance, seconds: 0.0, trainings, candidates, rounds })
 }
