@@ -3,6 +3,8 @@
 //! A stage is skipped when its stamp, a hash of its configuration, its inputs and edgeslim's sources, is unchanged
 //! and its outputs are the ones it wrote, like make. Files are written to a temporary name and renamed.
 
+mod log;
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -79,14 +81,6 @@ pub struct RunDir {
     root: PathBuf,
 }
 
-/// A line of `run-log.json`.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Logged {
-    stage: String,
-    ended_unix_s: u64,
-    seconds: f64,
-}
-
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Stamp {
     asked: String,
@@ -118,12 +112,18 @@ impl RunDir {
         work: impl FnOnce() -> anyhow::Result<()>,
     ) -> anyhow::Result<Outcome> {
         let asked = asked(stage)?;
-        let stamp_path = self.stamp_path(stage.name);
         if self.is_unchanged(stage.name, &asked, stage.outputs) {
             return Ok(Outcome::Unchanged);
         }
         let started = Instant::now();
-        work()?;
+        let result = work().and_then(|()| self.stamp_outputs(stage, &asked));
+        let logged = self.log(stage.name, &asked, started.elapsed().as_secs_f64(), result.is_ok());
+        result?;
+        logged?;
+        Ok(Outcome::Ran)
+    }
+
+    fn stamp_outputs<C>(&self, stage: &Stage<'_, C>, asked: &str) -> anyhow::Result<()> {
         let mut outputs = BTreeMap::new();
         for path in stage.outputs {
             let Ok(hash) = hash_file(path) else {
@@ -133,10 +133,8 @@ impl RunDir {
             };
             outputs.insert(self.relative(path), hash);
         }
-        let stamp = serde_json::to_vec_pretty(&Stamp { asked, outputs })?;
-        write_atomic(&stamp_path, &stamp)?;
-        self.log(stage.name, started.elapsed().as_secs_f64())?;
-        Ok(Outcome::Ran)
+        let stamp = serde_json::to_vec_pretty(&Stamp { asked: asked.to_owned(), outputs })?;
+        Ok(write_atomic(&self.stamp_path(stage.name), &stamp)?)
     }
 
     /// Refuses to go on from the outputs of `stage` unless they are what it would write now.
@@ -174,28 +172,6 @@ impl RunDir {
     /// As it is written in stamps: a run that is moved, or named by another path, is the same run.
     fn relative(&self, path: &Path) -> PathBuf {
         path.strip_prefix(&self.root).unwrap_or(path).to_owned()
-    }
-
-    /// Seconds that the stages took, the last time that each of them ran.
-    pub fn seconds(&self) -> f64 {
-        let log: Vec<Logged> = std::fs::read(self.path("run-log.json"))
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .unwrap_or_default();
-        let last: BTreeMap<String, f64> = log.into_iter().map(|l| (l.stage, l.seconds)).collect();
-        last.values().sum()
-    }
-
-    /// Appends a stage's duration to `run-log.json`, the only file of a run that knows dates and durations.
-    fn log(&self, stage: &str, seconds: f64) -> Result<(), RunError> {
-        let path = self.path("run-log.json");
-        let mut log: Vec<Logged> =
-            std::fs::read(&path).ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
-        let unix_time =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        log.push(Logged { stage: stage.to_owned(), ended_unix_s: unix_time, seconds });
-        let text = serde_json::to_vec_pretty(&log).expect("a list of JSON values serialises");
-        write_atomic(&path, &text)
     }
 }
 

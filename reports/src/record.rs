@@ -222,7 +222,7 @@ pub struct VerifyRecord {
 pub struct RunRecord {
     /// Where the numbers come from.
     pub provenance: Provenance,
-    /// Duration of the run, seconds.
+    /// What the stages took, with the time before they were interrupted, seconds.
     #[serde(default)]
     pub seconds: f64,
     /// Trainings, in order.

@@ -38,7 +38,7 @@ pub struct Summary {
     pub unit: String,
     /// Whether the board is emulated.
     pub emulated: bool,
-    /// Duration of the run, seconds.
+    /// What the stages took, with the time before they were interrupted, seconds.
     pub seconds: f64,
     /// The run's candidates.
     pub candidates: Vec<SummaryCandidate>,
