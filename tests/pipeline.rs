@@ -77,6 +77,34 @@ fn a_run_that_was_killed_goes_on_and_ends_with_the_same_bytes() {
 }
 
 #[test]
+fn of_a_network_too_large_for_the_board_a_part_is_found_that_fits() {
+    // 14 × 14 maps of 64 channels are 12.5 kB; the firmware leaves a network 8 of the micro:bit's 16 KiB.
+    let run = Run::new("virtual-m0", "seed = 3", &["ram 90%", "latency 300%"]);
+    run.edit_network("full = 8\nbins = [4, 8]", "full = 64\nbins = [4, 8, 64]");
+    let refused = run.refused(&["run", "--json"]);
+    assert!(refused.contains("full network's latency") && refused.contains("--latency 3.5M"), "{refused}");
+    assert!(!run.path("supernet.safetensors").exists(), "refused before anything is trained");
+    run.edit("\"latency 300%\"", "\"latency 100M\"");
+    let summary = json(&run.edgeslim(&["run", "--json"]));
+    let candidates = summary["candidates"].as_array().unwrap();
+    assert_eq!(candidates.len(), 5);
+    let full = &candidates[0];
+    assert!(full["latency_predicted"].is_null() && full["latency_measured"].is_null(), "{full}");
+    assert!(full["images_compared"] == 0 && full["accuracy_int8_board"].is_null(), "{full}");
+    assert!(full["accuracy_float_all"].as_f64().unwrap() > 0.2, "{full}");
+    for candidate in &candidates[1..] {
+        assert_eq!(candidate["channels"][0], 8, "the widest stem that fits: {candidate}");
+        assert_eq!((&candidate["images_equal"], &candidate["images_compared"]), (&20.into(), &20.into()));
+        assert!(candidate["ram_bytes_measured"].as_f64().unwrap() < 16384.0, "{candidate}");
+    }
+    let search: serde_json::Value = json(&std::fs::read_to_string(run.path("search.json")).unwrap());
+    for candidate in search["candidates"].as_array().unwrap().iter().skip(1) {
+        let limits = candidate["budgets"].as_array().unwrap();
+        assert!(limits.iter().any(|l| l["resource"] == "ram" && l["limit"].as_f64().unwrap() < 16384.0));
+    }
+}
+
+#[test]
 fn a_table_that_is_too_cheap_is_corrected_until_the_budget_holds() {
     let run = small();
     run.edgeslim(&["profile", "--json"]);

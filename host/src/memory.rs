@@ -4,7 +4,10 @@
 //! lie apart. No arena is smaller than what lives during the fullest layer: a network without branches always gets
 //! an arena of that size, others nearly always. The same network always gets the same plan.
 
+mod capacity;
 mod fit;
+
+pub use capacity::{Capacity, CapacityError};
 
 use crate::network::lower::Lowered;
 use device_bench::kernels::scratch_bytes;

@@ -173,7 +173,7 @@ fn row(c: &SummaryCandidate, wide: usize) -> String {
         "{:<wide$} {:>7} {:>9} {:>9} {:>9} {:>8} {:>8} {:>7} {:>7} {:>11}  {}",
         c.name,
         count(c.macs as f64),
-        count(c.latency_predicted),
+        or_dash(c.latency_predicted),
         or_dash(c.latency_measured),
         budget(c),
         c.ram_bytes_measured.unwrap_or(c.ram_bytes_predicted),
@@ -189,7 +189,7 @@ fn row(c: &SummaryCandidate, wide: usize) -> String {
 fn budget(c: &SummaryCandidate) -> String {
     let Some(Budget { resource, limit }) = c.budget else { return "-".into() };
     let measured = match resource {
-        Resource::Latency => c.latency_measured.unwrap_or(c.latency_predicted),
+        Resource::Latency => c.latency_measured.or(c.latency_predicted).unwrap_or(f64::INFINITY),
         Resource::Ram => c.ram_bytes_measured.unwrap_or(c.ram_bytes_predicted) as f64,
         Resource::Flash => c.flash_bytes as f64,
         Resource::Macs => c.macs as f64,

@@ -81,7 +81,7 @@ fn candidate(name: &str, strategy: &str, percents: [usize; 8], accuracy: f64) ->
         unit_names: (0..8).map(|u| format!("stage{}.conv{}", u / 2, u % 2)).collect(),
         full_channels: FULL.to_vec(),
         macs: layers.iter().map(|l| l.macs).sum(),
-        latency_predicted: predicted,
+        latency_predicted: Some(predicted),
         latency_measured: Some(measured),
         ram_bytes_predicted: ram.unwrap_or(0),
         ram_bytes_measured: ram,

@@ -95,7 +95,7 @@ fn candidate(c: &CandidateRecord, unit: &str) -> String {
         escape(&c.strategy),
         c.budget.map_or("–".into(), |b| escape(&budget(b, unit))),
         si(c.macs as f64),
-        si(c.latency_predicted),
+        measured(c.latency_predicted.map(si)),
         measured(c.latency_measured.map(si)),
         c.ram_bytes_predicted.to_string(),
         measured(c.ram_bytes_measured.map(|b| b.to_string())),

@@ -140,8 +140,8 @@ pub struct CandidateRecord {
     pub full_channels: Vec<usize>,
     /// Multiply-accumulates of an image.
     pub macs: u64,
-    /// Predicted latency of an image.
-    pub latency_predicted: f64,
+    /// Predicted latency of an image; `None` if a layer is too large for the board to be measured.
+    pub latency_predicted: Option<f64>,
     /// Measured latency of an image, median over images.
     pub latency_measured: Option<f64>,
     /// Planned working memory, bytes.
@@ -167,7 +167,7 @@ pub struct CandidateRecord {
     /// Retrainings from several seeds.
     #[serde(default)]
     pub seeds: Vec<SeedResult>,
-    /// Its layers, in the order of execution.
+    /// Its layers, in the order of execution; empty if one of them has no price.
     #[serde(default)]
     pub layers: Vec<LayerRecord>,
     /// Latency of one uninterrupted inference, without timing between layers.
@@ -177,8 +177,8 @@ pub struct CandidateRecord {
 
 impl CandidateRecord {
     /// Its best known latency: whole, else measured, else predicted.
-    pub fn latency(&self) -> f64 {
-        self.whole_measured.or(self.latency_measured).unwrap_or(self.latency_predicted)
+    pub fn latency(&self) -> Option<f64> {
+        self.whole_measured.or(self.latency_measured).or(self.latency_predicted)
     }
 
     /// Its best known accuracy: float on all images, else on the compared ones, else the mean of its seeds.

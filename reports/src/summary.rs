@@ -15,7 +15,7 @@ pub struct SummaryCandidate {
     pub budget: Option<Budget>,
     pub channels: Vec<usize>,
     pub macs: u64,
-    pub latency_predicted: f64,
+    pub latency_predicted: Option<f64>,
     pub latency_measured: Option<f64>,
     pub ram_bytes_predicted: u64,
     pub ram_bytes_measured: Option<u64>,

@@ -78,7 +78,16 @@ impl Run {
 
     /// Replaces text of `edgeslim.toml`.
     pub fn edit(&self, from: &str, to: &str) {
-        let path = self.path("edgeslim.toml");
+        self.edit_file("edgeslim.toml", from, to);
+    }
+
+    /// Replaces text of the network.
+    pub fn edit_network(&self, from: &str, to: &str) {
+        self.edit_file("small.toml", from, to);
+    }
+
+    fn edit_file(&self, name: &str, from: &str, to: &str) {
+        let path = self.path(name);
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains(from), "no {from} in {text}");
         std::fs::write(path, text.replace(from, to)).unwrap();

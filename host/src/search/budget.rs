@@ -91,6 +91,15 @@ pub enum BudgetError {
         /// What was written.
         unit: String,
     },
+    /// A share of a latency that the full network does not have.
+    #[error(
+        "a percentage is a share of the full network's latency, but that network does not fit {board}; give an amount \
+         such as --latency 3.5M"
+    )]
+    NoFull {
+        /// The board.
+        board: String,
+    },
     /// A time, but the table's unit cannot be turned into one.
     #[error("the table of {board} is in {unit}{}; give --latency 40% or --latency 3.5M", if unit == "cycles" { " of an unknown clock" } else { "" })]
     Time {
@@ -153,11 +162,15 @@ impl BudgetSpec {
     /// A percentage of latency is one of the full network's price, not of the upper end of its interval.
     ///
     /// # Errors
-    /// [`BudgetError::Time`] for a time where the table is not in cycles of a known clock.
+    /// [`BudgetError::Time`] for a time where the table is not in cycles of a known clock, [`BudgetError::NoFull`]
+    /// for a share of a latency that is not known.
     pub fn resolve(&self, full: &Cost, table: LatencyUnit<'_>) -> Result<Budget, BudgetError> {
         let limit = match self.amount {
             Amount::Absolute(limit) => limit,
-            Amount::Percent(percent) => full.expected(self.resource) * percent / 100.0,
+            Amount::Percent(percent) => {
+                let no_full = || BudgetError::NoFull { board: table.board.into() };
+                full.expected(self.resource).ok_or_else(no_full)? * percent / 100.0
+            }
             Amount::Time { ms } if table.unit == "cycles" && table.core_hz > 0 => {
                 ms * table.core_hz as f64 / 1000.0
             }
@@ -224,7 +237,7 @@ impl BudgetSetSpec {
     /// The limits for a network that costs `full` at width ×1.0.
     ///
     /// # Errors
-    /// [`BudgetError::Time`] for a time where the table is not in cycles of a known clock.
+    /// As [`BudgetSpec::resolve`].
     pub fn resolve(&self, full: &Cost, table: LatencyUnit<'_>) -> Result<BudgetSet, BudgetError> {
         self.0.iter().map(|spec| spec.resolve(full, table)).collect::<Result<_, _>>().map(BudgetSet)
     }
@@ -245,14 +258,16 @@ impl fmt::Display for BudgetSetSpec {
 }
 
 impl BudgetSet {
-    /// Whether `cost` holds every limit with the upper end of its price.
+    /// Whether `cost` holds every limit with the upper end of its price; never where it has no price.
     pub fn is_met_by(&self, cost: &Cost) -> bool {
-        self.0.iter().all(|b| cost.amount(b.resource) <= b.limit)
+        cost.latency.is_some() && self.0.iter().all(|b| cost.amount(b.resource) <= b.limit)
     }
 
-    /// The largest share of a limit that `cost` takes: 1 is the edge of the budget; 0 without limits.
+    /// The largest share of a limit that `cost` takes, as far as it is known: 1 is the edge of the budget; 0
+    /// without limits.
     pub fn usage(&self, cost: &Cost) -> f64 {
-        self.0.iter().map(|b| cost.amount(b.resource) / b.limit).fold(0.0, f64::max)
+        let shares = self.0.iter().map(|b| cost.amount(b.resource) / b.limit);
+        shares.filter(|share| share.is_finite()).fold(0.0, f64::max)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a subnet costs on a board: priced as it will be deployed.
 
 use super::problem::{Cost, CostModel, Price};
-use crate::memory;
+use crate::memory::{self, Capacity};
 use crate::network::{Channels, Graph, lower};
 use cost_tables::price::Prices;
 
@@ -9,23 +9,31 @@ use cost_tables::price::Prices;
 pub struct TableCosts<'a> {
     graph: &'a Graph,
     prices: &'a Prices,
+    capacity: Capacity,
 }
 
 impl<'a> TableCosts<'a> {
-    /// Prices subnets of `graph`, a latency as the sum of its layers'.
-    pub fn new(graph: &'a Graph, prices: &'a Prices) -> TableCosts<'a> {
-        TableCosts { graph, prices }
+    /// Prices subnets of `graph`, a latency as the sum of its layers'; a layer that `capacity` cannot measure has
+    /// none.
+    pub fn new(graph: &'a Graph, prices: &'a Prices, capacity: Capacity) -> TableCosts<'a> {
+        TableCosts { graph, prices, capacity }
     }
 }
 
 impl CostModel for TableCosts<'_> {
     /// # Errors
-    /// Channels that the graph does not offer; a layer without a price.
+    /// Channels that the graph does not offer; a layer without a price that could be measured.
     fn cost(&self, channels: &Channels) -> anyhow::Result<Cost> {
         let lowered = lower(self.graph, channels)?;
-        let latency = self.prices.total(lowered.layers.iter().map(|layer| &layer.spec))?;
+        let specs = || lowered.layers.iter().map(|layer| &layer.spec);
+        let latency = if specs().all(|spec| self.capacity.measures(spec)) {
+            let total = self.prices.total(specs())?;
+            Some(Price { value: total.value, low: total.low, high: total.high })
+        } else {
+            None
+        };
         Ok(Cost {
-            latency: Price { value: latency.value, low: latency.low, high: latency.high },
+            latency,
             ram: memory::plan(&lowered).layout.arena_bytes as f64,
             flash: lowered.flash_bytes() as f64,
             macs: lowered.macs() as f64,
@@ -65,14 +73,15 @@ mod tests {
     fn a_network_costs_the_sum_of_its_layers_and_what_is_deployed() {
         let graph = tiny();
         let prices = prices(&graph);
-        let costs = TableCosts::new(&graph, &prices);
+        let costs = TableCosts::new(&graph, &prices, Capacity::UNLIMITED);
         assert_eq!(costs.latency_unit(), "cycles");
         for channels in [graph.full(), graph.smallest()] {
             let lowered = lower(&graph, &channels).unwrap();
             let cost = costs.cost(&channels).unwrap();
             // A stem, five blocks of two layers, a pool and a classifier.
             let cycles = (13 * 100 + 3 * lowered.macs()) as f64;
-            assert_eq!(cost.latency, Price { value: cycles, low: cycles, high: cycles + 13.0 * 7.0 });
+            let price = Price { value: cycles, low: cycles, high: cycles + 13.0 * 7.0 };
+            assert_eq!(cost.latency, Some(price));
             assert_eq!(cost.flash, lowered.flash_bytes() as f64);
             assert_eq!(cost.macs, lowered.macs() as f64);
             assert_eq!(cost.ram, memory::plan(&lowered).layout.arena_bytes as f64);
@@ -84,7 +93,22 @@ mod tests {
         let graph = tiny();
         let empty = Provenance { board: "some-board".into(), ..Provenance::default() };
         let prices = Prices::new(&CostTable::new(empty));
-        let error = TableCosts::new(&graph, &prices).cost(&graph.full()).unwrap_err().to_string();
+        let costs = TableCosts::new(&graph, &prices, Capacity::UNLIMITED);
+        let error = costs.cost(&graph.full()).unwrap_err().to_string();
         assert!(error.contains("some-board") && error.contains("edgeslim profile"), "{error}");
+    }
+
+    #[test]
+    fn a_network_with_a_layer_too_large_for_the_board_has_no_latency() {
+        let graph = tiny();
+        let prices = prices(&graph);
+        let largest = all_specs(&graph).iter().map(device_bench::bench::layer_memory_bytes).max().unwrap();
+        let costs = |arena_bytes| {
+            let capacity = Capacity { arena_bytes, ..Capacity::UNLIMITED };
+            TableCosts::new(&graph, &prices, capacity).cost(&graph.full()).unwrap()
+        };
+        assert_eq!(costs(largest - 1).latency, None);
+        assert!(costs(largest).latency.is_some());
+        assert_eq!(Cost { latency: None, ..costs(largest) }, costs(largest - 1));
     }
 }

@@ -14,19 +14,21 @@ pub(super) fn descend(
     options: &Options,
 ) -> Result<Vec<usize>, SearchError> {
     let full = explorer.price(&explorer.graph().full())?;
-    let goals: Vec<BudgetSet> = budgets.iter().map(|set| on_macs(set, &full)).collect();
+    let goals: Option<Vec<BudgetSet>> = budgets.iter().map(|set| on_macs(set, &full)).collect();
+    let goals = goals.ok_or_else(|| SearchError::NoShare { network: explorer.graph().name.clone() })?;
     greedy::descend(explorer, &goals, options)
 }
 
-/// A limit on latency becomes one on MACs, at the same share of the full network.
-fn on_macs(budgets: &BudgetSet, full: &Cost) -> BudgetSet {
+/// A limit on latency becomes one on MACs, at the same share of the full network; `None` if that has no latency.
+fn on_macs(budgets: &BudgetSet, full: &Cost) -> Option<BudgetSet> {
     let translate = |&budget: &Budget| match budget.resource {
         Resource::Latency => {
-            Budget { resource: Resource::Macs, limit: full.macs * budget.limit / full.latency.value }
+            let limit = full.macs * budget.limit / full.latency?.value;
+            Some(Budget { resource: Resource::Macs, limit })
         }
-        Resource::Ram | Resource::Flash | Resource::Macs => budget,
+        Resource::Ram | Resource::Flash | Resource::Macs => Some(budget),
     };
-    BudgetSet(budgets.0.iter().map(translate).collect())
+    budgets.0.iter().map(translate).collect::<Option<_>>().map(BudgetSet)
 }
 
 #[cfg(test)]
@@ -37,7 +39,7 @@ mod tests {
     #[test]
     fn a_latency_becomes_the_same_share_of_macs_and_memory_stays() {
         let full = Cost {
-            latency: Price { value: 200.0, low: 1.0, high: 300.0 },
+            latency: Some(Price { value: 200.0, low: 1.0, high: 300.0 }),
             ram: 9.0,
             flash: 9.0,
             macs: 1000.0,
@@ -45,6 +47,9 @@ mod tests {
         let ram = Budget { resource: Resource::Ram, limit: 5.0 };
         let budgets = BudgetSet(vec![Budget { resource: Resource::Latency, limit: 50.0 }, ram]);
         let macs = Budget { resource: Resource::Macs, limit: 250.0 };
-        assert_eq!(on_macs(&budgets, &full), BudgetSet(vec![macs, ram]));
+        assert_eq!(on_macs(&budgets, &full), Some(BudgetSet(vec![macs, ram])));
+        let unknown = Cost { latency: None, ..full };
+        assert_eq!(on_macs(&budgets, &unknown), None);
+        assert_eq!(on_macs(&BudgetSet(vec![ram]), &unknown), Some(BudgetSet(vec![ram])));
     }
 }

@@ -23,6 +23,7 @@ pub use explorer::{Hooks, Progress};
 pub use problem::{AccuracyModel, Cost, CostModel, Estimate, Price, Problem};
 pub use strategy::{Strategy, UnknownStrategy};
 pub use trace::{Found, Trace, Visit};
+pub use uniform::uniform_networks;
 
 use crate::network::Channels;
 use explorer::Explorer;
@@ -64,6 +65,14 @@ pub enum SearchError {
         limit: f64,
         /// What [`Graph::smallest`](crate::network::Graph::smallest) needs, of a latency the upper end.
         smallest: f64,
+    },
+    /// [`Strategy::Flops`] needs the latency of the full network.
+    #[error(
+        "flops: the full {network} does not fit the board, so no latency is a share of its own; leave the strategy out, or give a budget on MACs"
+    )]
+    NoShare {
+        /// Name of the network.
+        network: String,
     },
     /// The stop flag was set; what was found so far has been saved.
     #[error("stopped after {n_estimates} estimates; run it again to go on from there")]

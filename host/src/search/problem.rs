@@ -18,8 +18,8 @@ pub struct Price {
 /// What a subnet needs of every resource.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Of one image.
-    pub latency: Price,
+    /// Of one image; `None` if a layer is too large for the board to be measured.
+    pub latency: Option<Price>,
     /// Working memory, bytes.
     pub ram: f64,
     /// Model blob, bytes.
@@ -29,10 +29,10 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// What a budget on `resource` is held against: of the latency the upper end.
+    /// What a budget on `resource` is held against: of the latency the upper end, infinite if it is not known.
     pub fn amount(&self, resource: Resource) -> f64 {
         match resource {
-            Resource::Latency => self.latency.high,
+            Resource::Latency => self.latency.map_or(f64::INFINITY, |price| price.high),
             Resource::Ram => self.ram,
             Resource::Flash => self.flash,
             Resource::Macs => self.macs,
@@ -40,16 +40,20 @@ impl Cost {
     }
 
     /// What is expected to be needed of `resource`; percentages are of it.
-    pub fn expected(&self, resource: Resource) -> f64 {
-        if resource == Resource::Latency { self.latency.value } else { self.amount(resource) }
+    pub fn expected(&self, resource: Resource) -> Option<f64> {
+        match resource {
+            Resource::Latency => self.latency.map(|price| price.value),
+            other => Some(self.amount(other)),
+        }
     }
 
     /// Whether every amount is a positive number and the price lies in its interval: a latency of 0 would meet
     /// every budget.
     pub(super) fn is_sound(&self) -> bool {
-        let Price { value, low, high } = self.latency;
-        let positive = |x: &f64| x.is_finite() && *x > 0.0;
-        [value, high, self.ram, self.flash, self.macs].iter().all(positive) && low <= value && value <= high
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        let price =
+            |Price { value, low, high }| positive(value) && positive(high) && low <= value && value <= high;
+        self.latency.is_none_or(price) && [self.ram, self.flash, self.macs].into_iter().all(positive)
     }
 }
 

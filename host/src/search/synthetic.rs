@@ -50,7 +50,7 @@ impl<F: Fn(&[usize]) -> Cost> CostModel for Costs<F> {
 
 /// An exact latency, equal to every other amount.
 pub fn exact(amount: f64) -> Cost {
-    let latency = Price { value: amount, low: amount, high: amount };
+    let latency = Some(Price { value: amount, low: amount, high: amount });
     Cost { latency, ram: amount, flash: amount, macs: amount }
 }
 

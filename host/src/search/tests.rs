@@ -92,7 +92,10 @@ fn all_budgets_of_a_set_hold_at_once() {
     for strategy in [Strategy::Autoslim, Strategy::Uniform, Strategy::Random] {
         let found =
             &run_whole((&graph, &costs), concave, strategy, std::slice::from_ref(&both)).unwrap().found[0];
-        assert!(found.meets && found.channels.0[0] <= 16 && found.cost.latency.high <= 3000.0, "{found:?}");
+        assert!(
+            found.meets && found.channels.0[0] <= 16 && found.cost.amount(Resource::Latency) <= 3000.0,
+            "{found:?}"
+        );
     }
 }
 
@@ -108,6 +111,23 @@ fn macs_alone_miss_a_latency_that_they_do_not_explain() {
     assert!(!flops.found[0].meets && flops.found[0].cost.macs <= 200.0);
     let autoslim = run_whole((&graph, &costs), accuracy, Strategy::Autoslim, &budget).unwrap();
     assert!(autoslim.found[0].meets);
+}
+
+#[test]
+fn networks_with_layers_too_large_to_be_measured_are_passed_but_never_chosen() {
+    let (graph, largest) = (four_units(), BINS[BINS.len() / 2]);
+    let costs = Costs(|c: &[usize]| {
+        let fits = c.iter().all(|&channels| channels <= largest);
+        Cost { latency: chain(c).latency.filter(|_| fits), ..chain(c) }
+    });
+    let unlimited = BudgetSet(vec![]);
+    for strategy in [Strategy::Autoslim, Strategy::Uniform, Strategy::Random, Strategy::Flops] {
+        let trace = run_whole((&graph, &costs), concave, strategy, std::slice::from_ref(&unlimited)).unwrap();
+        assert!(trace.found[0].meets, "{strategy}");
+        assert!(trace.found[0].channels.0.iter().all(|&c| c <= largest), "{strategy}: {:?}", trace.found);
+    }
+    let error = run_whole((&graph, &costs), concave, Strategy::Flops, &[latency(500.0)]).unwrap_err();
+    assert!(error.to_string().contains("does not fit the board"), "{error}");
 }
 
 #[test]
@@ -128,11 +148,11 @@ fn random_networks_use_up_the_budget_or_cannot_grow() {
         let trace = run_whole((&graph, &costs), concave, Strategy::Random, &[latency(limit)]).unwrap();
         assert!(trace.visits.len() >= 2, "{limit}: {} candidates", trace.visits.len());
         for visit in &trace.visits {
-            let used = visit.cost.latency.high / limit;
+            let used = visit.cost.amount(Resource::Latency) / limit;
             let grown = (0..4).filter_map(|u| {
                 let mut wider = visit.channels.0.clone();
                 wider[u] = *BINS.iter().find(|&&b| b > wider[u])?;
-                Some(chain(&wider).latency.high)
+                Some(chain(&wider).amount(Resource::Latency))
             });
             let maximal = grown.fold(f64::INFINITY, f64::min) > limit;
             assert!(used <= 1.0 && (used >= 0.9 || maximal), "{limit}: {visit:?}");
@@ -156,7 +176,7 @@ fn uniform_finds_the_widest_ratio_that_meets_the_budget() {
             graph.units.iter().map(nearest).collect()
         };
         let mut ratios = (0..=20_000).rev().map(|i| f64::from(i) / 20_000.0);
-        let widest = ratios.find(|&r| chain(&at(r)).latency.high <= limit).unwrap();
+        let widest = ratios.find(|&r| chain(&at(r)).amount(Resource::Latency) <= limit).unwrap();
         assert_eq!(trace.found[0].channels.0, at(widest), "{limit}");
         assert_eq!(trace.visits.iter().filter(|v| v.estimate.is_some()).count(), 1);
     }
@@ -258,14 +278,15 @@ proptest! {
         let costs = Costs(|c: &[usize]| {
             let cells = c.iter().zip(&table).map(|(c, prices)| prices[c / 8 - 1]);
             let (value, width) = cells.fold((0.0, 0.0), |sum, cell| (sum.0 + cell.0, sum.1 + cell.1));
-            Cost { latency: Price { value, low: value - width, high: value + width }, ..chain(c) }
+            let latency = Some(Price { value, low: value - width, high: value + width });
+            Cost { latency, ..chain(c) }
         });
         let (small, wide) = (costs.cost(&graph.smallest()).unwrap(), costs.cost(&graph.widest()).unwrap());
         let between = |a: f64, b: f64, share: f64| a + (b - a).abs() * share;
         let macs = Budget { resource: Resource::Macs, limit: between(small.macs, wide.macs, macs_share) };
         let budgets = [
-            latency(between(small.latency.high, wide.latency.high, share)),
-            BudgetSet([latency(between(small.latency.high, wide.latency.high, share)).0, vec![macs]].concat()),
+            latency(between(small.amount(Resource::Latency), wide.amount(Resource::Latency), share)),
+            BudgetSet([latency(between(small.amount(Resource::Latency), wide.amount(Resource::Latency), share)).0, vec![macs]].concat()),
         ];
         for strategy in [Strategy::Autoslim, Strategy::Uniform, Strategy::Random, Strategy::Flops] {
             let result = run_whole((&graph, &costs), concave, strategy, &budgets);
@@ -275,7 +296,7 @@ proptest! {
             for (budget, found) in budgets.iter().zip(result.unwrap().found) {
                 let cost = costs.cost(&found.channels).unwrap();
                 let holds = budget.0.iter().all(|b| match b.resource {
-                    Resource::Latency => cost.latency.high <= b.limit,
+                    Resource::Latency => cost.amount(Resource::Latency) <= b.limit,
                     _ => cost.macs <= b.limit,
                 });
                 prop_assert_eq!(found.meets, holds);

@@ -35,9 +35,9 @@ struct Ratio {
     denominator: u64,
 }
 
-/// Every network that a ratio can give, from the widest to the smallest. At a ratio each unit has the bin nearest
-/// to ratio × full, the larger of two that are as near.
-fn uniform_networks(graph: &Graph) -> Vec<Channels> {
+/// Every network that a width ratio can give, from the widest to the smallest. At a ratio each unit has the bin
+/// nearest to ratio × full, the larger of two that are as near.
+pub fn uniform_networks(graph: &Graph) -> Vec<Channels> {
     let mut ratios: Vec<Ratio> = graph.units.iter().flat_map(steps).collect();
     ratios.sort_by(|a, b| (b.numerator * a.denominator).cmp(&(a.numerator * b.denominator)));
     ratios.push(Ratio { numerator: 0, denominator: 1 });

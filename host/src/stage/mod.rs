@@ -31,6 +31,7 @@ use anyhow::Result;
 /// The first stage's that fails; what was done before it is kept.
 pub fn run(ctx: &Context) -> Result<()> {
     profile::profile(ctx)?;
+    search::check_budgets(ctx)?;
     train::train(ctx)?;
     search::search(ctx)?;
     retrain::retrain(ctx)?;

@@ -4,11 +4,13 @@ use super::Context;
 use crate::board::{BoardError, BoardFile, Link};
 use crate::config::ProfileConfig;
 use crate::firmware;
-use crate::memory;
+use crate::memory::{self, Capacity};
+use crate::network::Channels;
 use crate::network::lower::{all_specs, lower};
 use crate::profile::{Profile, Progress, provenance};
 use crate::quantize::{encode, made_up};
 use crate::run::Stage;
+use crate::search::uniform_networks;
 use crate::ui::Ui;
 use anyhow::{Context as _, Result};
 use cost_tables::price::{HeldOut, Prices};
@@ -35,9 +37,20 @@ pub fn profile(ctx: &Context) -> Result<()> {
     let outputs = [ctx.table_path()];
     let stage = Stage { name: "profile", config: &config, inputs: &[], outputs: &outputs };
     let outcome = ctx.dir.stage(&stage, || {
-        let specs = all_specs(&ctx.graph);
+        let mut bench = Bench::start(&ctx.board, ctx.config.seed as u32)?;
+        bench.capacity.check(&ctx.graph, &ctx.board.name)?;
+        let mut specs = all_specs(&ctx.graph);
+        let n_all = specs.len();
+        specs.retain(|spec| bench.capacity.measures(spec));
+        if specs.len() < n_all {
+            ctx.ui.say(format!(
+                "profile: {} of {n_all} layers are too large for {}; no network with one of them will be chosen",
+                n_all - specs.len(),
+                ctx.board.name
+            ));
+        }
         let partial = ctx.dir.path("cost-table.partial.csv");
-        let table = measure(ctx, &specs, &partial)?;
+        let table = measure(ctx, &mut bench, &specs, &partial)?;
         table.write(&outputs[0])?;
         ctx.ui.say(format!("profile: {} of {} layers measured", table.len(), specs.len()));
         if let Some(HeldOut { median, p90, .. }) = Prices::new(&table).held_out_error()
@@ -49,7 +62,7 @@ pub fn profile(ctx: &Context) -> Result<()> {
                  {median:.2} % and nine in ten within {p90:.2} %"
             ));
         }
-        let (sum, whole) = reconcile(ctx, &table)?;
+        let (sum, whole) = reconcile(ctx, &mut bench, &table)?;
         let (unit, off) = (&table.provenance.unit, 100.0 * (sum / whole - 1.0));
         ctx.ui.say(format!("profile: sum of the layers {sum:.0}, whole network {whole:.0} {unit} ({off:+.2} %)"));
         let _ = std::fs::remove_file(&partial);
@@ -60,11 +73,9 @@ pub fn profile(ctx: &Context) -> Result<()> {
 }
 
 /// Goes on from `partial`, or from the layers of the last table that are still asked for.
-fn measure(ctx: &Context, specs: &[LayerSpec], partial: &Path) -> Result<CostTable> {
+fn measure(ctx: &Context, bench: &mut Bench<'_>, specs: &[LayerSpec], partial: &Path) -> Result<CostTable> {
     let bar = ctx.ui.bar("profile", specs.len());
-    let seed = ctx.config.seed as u32;
-    let (mut bench, provenance) = Bench::start(&ctx.board, seed)?;
-    let mut table = CostTable::new(provenance);
+    let mut table = CostTable::new(bench.provenance.clone());
     let last = ctx.table_path();
     let earlier = if partial.exists() { partial } else { &last };
     if partial.exists() || ctx.dir.wrote("profile", &last) {
@@ -84,7 +95,7 @@ fn measure(ctx: &Context, specs: &[LayerSpec], partial: &Path) -> Result<CostTab
     bar.set_position(table.len() as u64);
     Profile {
         config: &ctx.config.profile,
-        seed,
+        seed: ctx.config.seed as u32,
         open: &mut || bench.open(),
         save: &mut |table| table.write(partial),
         watch: &mut |Progress { measured, layer, .. }| {
@@ -110,8 +121,8 @@ pub fn profile_list(
     (ui, stop): (Ui, &AtomicBool),
 ) -> Result<CostTable> {
     let bar = ui.bar("profile", specs.len());
-    let (mut bench, provenance) = Bench::start(board, seed as u32)?;
-    let mut table = CostTable::new(provenance);
+    let mut bench = Bench::start(board, seed as u32)?;
+    let mut table = CostTable::new(bench.provenance.clone());
     Profile {
         config: &ProfileConfig::default(),
         seed: seed as u32,
@@ -125,13 +136,21 @@ pub fn profile_list(
     Ok(table)
 }
 
-/// The full network with made-up weights: the sum of its layers' prices, and what it takes in one go on the board.
-fn reconcile(ctx: &Context, table: &CostTable) -> Result<(f64, f64)> {
-    let lowered = lower(&ctx.graph, &ctx.graph.full())?;
+/// The full network with made-up weights, or the widest uniform one that fits: the sum of its layers' prices, and
+/// what it takes in one go on the board.
+fn reconcile(ctx: &Context, bench: &mut Bench<'_>, table: &CostTable) -> Result<(f64, f64)> {
+    let fits = |channels: &Channels| {
+        let lowered = lower(&ctx.graph, channels)?;
+        let measured = lowered.layers.iter().all(|layer| bench.capacity.measures(&layer.spec));
+        anyhow::Ok((measured && bench.capacity.holds(&lowered)).then_some(lowered))
+    };
+    let networks = std::iter::once(ctx.graph.full()).chain(uniform_networks(&ctx.graph));
+    let mut fitting = networks.filter_map(|channels| fits(&channels).transpose());
+    let lowered = fitting.next().context("the smallest network fits")??;
     let sum = Prices::new(table).total(lowered.layers.iter().map(|layer| &layer.spec));
-    let sum = sum.context("too few layers were measured to price the full network; give --time more")?.value;
+    let sum = sum.context("too few layers were measured to price a whole network; give --time more")?.value;
     let blob = encode(&made_up(&lowered), &memory::plan(&lowered).layout)?;
-    let mut link = ctx.open_board()?;
+    let mut link = bench.open()?;
     link.load_model(blob.bytes())?;
     Ok((sum, link.time_model()?.whole as f64))
 }
@@ -141,15 +160,18 @@ struct Bench<'a> {
     board: &'a BoardFile,
     elf: PathBuf,
     running: Option<Link>,
+    /// What the figures depend on.
+    provenance: Provenance,
+    capacity: Capacity,
 }
 
 impl<'a> Bench<'a> {
-    /// Builds and starts the firmware; what it measures will depend on the returned provenance.
-    fn start(board: &'a BoardFile, seed: u32) -> Result<(Self, Provenance)> {
+    /// Builds and starts the firmware.
+    fn start(board: &'a BoardFile, seed: u32) -> Result<Self> {
         let elf = firmware::build(board, &board.memory()?)?;
         let link = Link::open(board, &elf)?;
-        let provenance = provenance(board, link.info(), seed);
-        Ok((Bench { board, elf, running: Some(link) }, provenance))
+        let (provenance, capacity) = (provenance(board, link.info(), seed), Capacity::from(link.info()));
+        Ok(Bench { board, elf, running: Some(link), provenance, capacity })
     }
 
     /// The running link the first time, then new ones.

@@ -20,13 +20,20 @@ use serde::{Deserialize, Serialize};
 /// What was found out about one subnet: `subnets/CHANNELS/verify.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct SubnetRecord {
+    accuracy_int8_all: f64,
+    /// On all test images, one a seed.
+    seeds: Vec<SeedResult>,
+    /// `None` if it does not fit the board.
+    on_board: Option<BoardRecord>,
+}
+
+/// What the board did with one subnet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct BoardRecord {
     images_compared: usize,
     images_equal: usize,
     /// On the compared images: float, int8 on the host, int8 on the board.
     accuracies: [f64; 3],
-    accuracy_int8_all: f64,
-    /// On all test images, one a seed.
-    seeds: Vec<SeedResult>,
     latency: f64,
     layers: Vec<f64>,
     ram_bytes: u64,
@@ -86,7 +93,12 @@ fn subnet(
     let names = found.names_of(channels);
     let all = ctx.config.verify.all_images.iter().any(|wanted| names.contains(&wanted.as_str()));
     let n_test = ctx.data.test.images().len();
-    let n = if all { n_test } else { ctx.config.verify.images.min(n_test) };
+    let fits = found.candidates.iter().any(|c| c.channels == *channels && c.latency_measured.is_some());
+    let n = match (fits, all) {
+        (false, _) => 0,
+        (true, true) => n_test,
+        (true, false) => ctx.config.verify.images.min(n_test),
+    };
     let path = subnet_dir(ctx, channels).join("verify.json");
     let seeds = seeds(ctx);
     let mut inputs = vec![("quantize", model_path(ctx, channels)), ("profile", ctx.table_path())];
@@ -97,10 +109,10 @@ fn subnet(
         format!("verify-{}", subnet_dir(ctx, channels).file_name().unwrap_or_default().to_string_lossy());
     let stage = Stage { name: &name, config: &asked, inputs: &inputs, outputs: &outputs };
     ctx.dir.stage(&stage, || {
-        let link = match link {
-            Some(link) => link,
-            None => link.insert(checked_board(ctx)?),
-        };
+        if fits && link.is_none() {
+            *link = Some(checked_board(ctx)?);
+        }
+        let link = link.as_mut().filter(|_| fits);
         let measured = measure(ctx, channels, link, n, names[0])?;
         Ok(record::save(&measured, &path)?)
     })?;
@@ -116,10 +128,11 @@ pub(super) fn checked_board(ctx: &Context) -> Result<Link> {
     Ok(link)
 }
 
+/// On the host, and on the board if there is a `link`.
 fn measure(
     ctx: &Context,
     channels: &Channels,
-    link: &mut Link,
+    link: Option<&mut Link>,
     n: usize,
     name: &str,
 ) -> Result<SubnetRecord> {
@@ -140,21 +153,25 @@ fn measure(
     let threads = if ctx.threads == 0 { std::thread::available_parallelism()?.get() } else { ctx.threads };
     let host =
         host_logits(&blob, test, normalisation, threads).with_context(|| path.display().to_string())?;
-    let bar = ctx.ui.bar("verify", n);
-    bar.set_message(name.to_owned());
-    let watch = &mut |done| bar.set_position(done as u64);
-    let board = run_on_board(link, &blob, (test, normalisation), n, &ctx.stop, watch)?;
-    bar.finish_and_clear();
-    Ok(SubnetRecord {
-        images_compared: n,
-        images_equal: board.logits.iter().zip(&host).filter(|(board, host)| board == host).count(),
-        accuracies: [float, accuracy(&host, labels, n), accuracy(&board.logits, labels, n)],
-        accuracy_int8_all: accuracy(&host, labels, host.len()),
-        seeds: seeds_found,
-        latency: board.timing.whole as f64,
-        layers: board.timing.layers.iter().map(|&ticks| ticks as f64).collect(),
-        ram_bytes: u64::from(board.ram.arena),
-    })
+    let on_board = match link {
+        None => None,
+        Some(link) => {
+            let bar = ctx.ui.bar("verify", n);
+            bar.set_message(name.to_owned());
+            let watch = &mut |done| bar.set_position(done as u64);
+            let board = run_on_board(link, &blob, (test, normalisation), n, &ctx.stop, watch)?;
+            bar.finish_and_clear();
+            Some(BoardRecord {
+                images_compared: n,
+                images_equal: board.logits.iter().zip(&host).filter(|(board, host)| board == host).count(),
+                accuracies: [float, accuracy(&host, labels, n), accuracy(&board.logits, labels, n)],
+                latency: board.timing.whole as f64,
+                layers: board.timing.layers.iter().map(|&ticks| ticks as f64).collect(),
+                ram_bytes: u64::from(board.ram.arena),
+            })
+        }
+    };
+    Ok(SubnetRecord { accuracy_int8_all: accuracy(&host, labels, host.len()), seeds: seeds_found, on_board })
 }
 
 /// Float logits of one training on all test images, with the statistics that its int8 model was made from.
@@ -171,8 +188,11 @@ fn describe(
     prices: &Prices,
 ) -> Result<CandidateRecord> {
     let lowered = lower(&ctx.graph, &candidate.channels)?;
+    let on_board = measured.on_board.as_ref();
     let mut layers = Vec::new();
-    for (i, layer) in lowered.layers.iter().enumerate() {
+    // Without a price of its own a network has at least one layer without one.
+    let priced = if candidate.cost.latency.is_some() { &lowered.layers[..] } else { &[] };
+    for (i, layer) in priced.iter().enumerate() {
         let price = prices.price(&layer.spec)?;
         let node = &ctx.graph.nodes[layer.node].name;
         let name = match lowered.layers.iter().filter(|other| other.node == layer.node).count() {
@@ -186,10 +206,11 @@ fn describe(
             predicted: price.value,
             low: price.low,
             high: price.high,
-            measured: measured.layers.get(i).copied(),
+            measured: on_board.and_then(|board| board.layers.get(i).copied()),
         });
     }
-    let [float, int8_host, int8_board] = measured.accuracies;
+    let compared = |which: usize| on_board.map(|board| board.accuracies[which]);
+    let latency = on_board.map(|board| board.latency);
     Ok(CandidateRecord {
         name: candidate.name.clone(),
         strategy: candidate.strategy.clone(),
@@ -198,21 +219,21 @@ fn describe(
         unit_names: ctx.graph.units.iter().map(|unit| unit.name.clone()).collect(),
         full_channels: ctx.graph.full().0,
         macs: lowered.macs(),
-        latency_predicted: layers.iter().map(|layer| layer.predicted).sum(),
-        latency_measured: Some(measured.latency),
+        latency_predicted: candidate.cost.latency.map(|_| layers.iter().map(|layer| layer.predicted).sum()),
+        latency_measured: latency,
         ram_bytes_predicted: candidate.cost.ram as u64,
-        ram_bytes_measured: Some(measured.ram_bytes),
+        ram_bytes_measured: on_board.map(|board| board.ram_bytes),
         flash_bytes: lowered.flash_bytes(),
-        accuracy_float: Some(float),
-        accuracy_int8_host: Some(int8_host),
-        accuracy_int8_board: Some(int8_board),
+        accuracy_float: compared(0),
+        accuracy_int8_host: compared(1),
+        accuracy_int8_board: compared(2),
         accuracy_float_all: measured.seeds.first().map(|seed| seed.accuracy_float),
         accuracy_int8_all: Some(measured.accuracy_int8_all),
-        images_compared: measured.images_compared,
-        images_equal: measured.images_equal,
+        images_compared: on_board.map_or(0, |board| board.images_compared),
+        images_equal: on_board.map_or(0, |board| board.images_equal),
         seeds: measured.seeds.clone(),
         layers,
-        whole_measured: Some(measured.latency),
+        whole_measured: latency,
     })
 }
 

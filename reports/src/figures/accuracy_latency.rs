@@ -46,7 +46,7 @@ pub struct Data {
 /// The figure's data.
 ///
 /// # Errors
-/// [`ChartError::Empty`] if no candidate has an accuracy.
+/// [`ChartError::Empty`] if no candidate has an accuracy and a latency.
 pub fn series(run: &RunRecord) -> Result<Data, ChartError> {
     let mut data =
         Data { caption: Caption::new(&run.provenance), strategies: Vec::<Strategy>::new(), n_predicted: 0 };
@@ -62,16 +62,19 @@ pub fn series(run: &RunRecord) -> Result<Data, ChartError> {
         strategy.points.sort_by(|a, b| a.latency.total_cmp(&b.latency));
     }
     if data.strategies.is_empty() {
-        return Err(ChartError::Empty { figure: "accuracy_latency", what: "candidate with an accuracy" });
+        return Err(ChartError::Empty {
+            figure: "accuracy_latency",
+            what: "candidate with an accuracy and a latency",
+        });
     }
     Ok(data)
 }
 
 fn point(c: &CandidateRecord) -> Option<Point> {
-    let accuracy = c.accuracy()?;
+    let (accuracy, latency) = (c.accuracy()?, c.latency()?);
     let seeds = c.seeds.iter().map(|s| s.accuracy_float);
     let (low, high) = seeds.fold((accuracy, accuracy), |(low, high), a| (low.min(a), high.max(a)));
-    Some(Point { name: c.name.clone(), latency: c.latency(), accuracy, low, high })
+    Some(Point { name: c.name.clone(), latency, accuracy, low, high })
 }
 
 /// Draws the figure.

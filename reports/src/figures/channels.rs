@@ -22,7 +22,7 @@ pub struct Row {
     /// Multiply-accumulates of an image.
     pub macs: u64,
     /// Best known latency.
-    pub latency: f64,
+    pub latency: Option<f64>,
     /// Channels: `[units]`.
     pub channels: Vec<usize>,
     /// Channels of the full network: `[units]`.
@@ -116,7 +116,8 @@ fn draw_row(area: &Area, row: &Row, top: i32, unit: &str) -> Result<(), ChartErr
     let most = row.full.iter().chain(&row.channels).copied().max().unwrap_or(1).max(1) as f64;
     let size = if row.name.chars().count() <= 18 { 24 } else { 18 };
     area.draw_text(&shortened(&row.name, 24), &text(size, INK), (50, base - 96))?;
-    area.draw_text(&format!("{} {unit}", si(row.latency)), &text(19, GREY), (50, base - 62))?;
+    let latency = row.latency.map_or("not measured".into(), |latency| format!("{} {unit}", si(latency)));
+    area.draw_text(&latency, &text(19, GREY), (50, base - 62))?;
     area.draw_text(&format!("{} MACs", si(row.macs as f64)), &text(19, GREY), (50, base - 34))?;
     let slot = slot(row.channels.len());
     let y = |channels: usize| base - (channels as f64 / most * tallest) as i32;

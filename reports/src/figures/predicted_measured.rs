@@ -59,7 +59,7 @@ fn layers(c: &CandidateRecord) -> impl Iterator<Item = Point> {
 }
 
 fn whole(c: &CandidateRecord) -> Option<Point> {
-    point(&c.name, None, c.latency_predicted, c.whole_measured.or(c.latency_measured))
+    point(&c.name, None, c.latency_predicted?, c.whole_measured.or(c.latency_measured))
 }
 
 fn point(name: &str, op: Option<Op>, predicted: f64, measured: Option<f64>) -> Option<Point> {

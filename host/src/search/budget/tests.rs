@@ -5,7 +5,7 @@ use proptest::prelude::*;
 const CYCLES: LatencyUnit<'_> = LatencyUnit { board: "nucleo-l4r5zi", unit: "cycles", core_hz: 120_000_000 };
 
 fn full() -> Cost {
-    let latency = Price { value: 1e6, low: 0.9e6, high: 1.2e6 };
+    let latency = Some(Price { value: 1e6, low: 0.9e6, high: 1.2e6 });
     Cost { latency, ram: 40_000.0, flash: 80_000.0, macs: 2.5e6 }
 }
 
@@ -15,6 +15,26 @@ fn limit(text: &str) -> f64 {
 
 fn message(text: &str) -> String {
     text.parse::<BudgetSetSpec>().unwrap_err().to_string()
+}
+
+#[test]
+fn a_share_of_a_latency_that_the_full_network_does_not_have_is_refused() {
+    let too_large = Cost { latency: None, ..full() };
+    let resolve = |text: &str| text.parse::<BudgetSpec>().unwrap().resolve(&too_large, CYCLES);
+    let error = resolve("latency 50%").unwrap_err().to_string();
+    assert!(error.contains("does not fit nucleo-l4r5zi") && error.contains("--latency 3.5M"), "{error}");
+    assert_eq!(resolve("latency 3.5M").unwrap().limit, 3.5e6);
+    assert_eq!(resolve("ram 50%").unwrap().limit, 20_000.0);
+}
+
+#[test]
+fn what_has_no_latency_meets_no_budget() {
+    let too_large = Cost { latency: None, ..full() };
+    for limits in ["macs 1G", "ram 1MB", "latency 1G"] {
+        let set: BudgetSetSpec = limits.parse().unwrap();
+        let set = set.resolve(&full(), CYCLES).unwrap();
+        assert!(set.is_met_by(&full()) && !set.is_met_by(&too_large), "{limits}");
+    }
 }
 
 #[test]
@@ -70,7 +90,8 @@ fn what_is_no_budget_is_refused_with_an_example() {
 fn joined_budgets_must_hold_at_once() {
     let set: BudgetSetSpec = "latency 50% and ram 20kB".parse().unwrap();
     let set = set.resolve(&full(), CYCLES).unwrap();
-    let cost = |high: f64, ram: f64| Cost { latency: Price { value: 1.0, low: 1.0, high }, ram, ..full() };
+    let cost =
+        |high: f64, ram: f64| Cost { latency: Some(Price { value: 1.0, low: 1.0, high }), ram, ..full() };
     assert!(set.is_met_by(&cost(500_000.0, 20_000.0)));
     assert!(!set.is_met_by(&cost(500_001.0, 20_000.0)), "the upper end of the price counts");
     assert!(!set.is_met_by(&cost(500_000.0, 20_001.0)));
