@@ -43,6 +43,17 @@ pub enum BoardError {
         /// Why.
         reason: String,
     },
+    /// A board file asks for caches.
+    #[error(
+        "{board}: `caches` is {caches:?}, but edgeslim does not switch caches on yet; write `caches = []` to measure \
+         with the caches as they are after reset"
+    )]
+    Caches {
+        /// The board.
+        board: String,
+        /// Those it asks for.
+        caches: Vec<String>,
+    },
     /// The unit cannot be counted.
     #[error("{board}: only virtual boards count instructions; `unit` in the board file must be \"cycles\"")]
     Unit {

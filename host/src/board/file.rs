@@ -38,7 +38,7 @@ pub struct BoardFile {
     pub unit: Unit,
     /// Core clock, Hz; none for a virtual board.
     pub core_hz: Option<u32>,
-    /// Caches that the firmware turns on.
+    /// Caches to switch on; must be empty, as the firmware cannot yet.
     #[serde(default)]
     pub caches: Vec<String>,
 }
@@ -92,7 +92,8 @@ pub fn embedded() -> Vec<BoardFile> {
 /// An embedded board by its name, or a board file by its path (ends in `.toml`).
 ///
 /// # Errors
-/// [`BoardError::Unknown`] with the nearest name, [`BoardError::File`] for an unreadable file.
+/// [`BoardError::Unknown`] with the nearest name, [`BoardError::File`] for an unreadable file,
+/// [`BoardError::Caches`] for one that asks for caches.
 pub fn load(name: &str) -> Result<BoardFile, BoardError> {
     if name.ends_with(".toml") {
         return read(Path::new(name));
@@ -108,7 +109,11 @@ pub fn load(name: &str) -> Result<BoardFile, BoardError> {
 fn read(path: &Path) -> Result<BoardFile, BoardError> {
     let error = |reason: String| BoardError::File { path: path.to_owned(), reason };
     let text = std::fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
-    toml::from_str(&text).map_err(|e| error(e.to_string()))
+    let board: BoardFile = toml::from_str(&text).map_err(|e| error(e.to_string()))?;
+    if !board.caches.is_empty() {
+        return Err(BoardError::Caches { board: board.name, caches: board.caches });
+    }
+    Ok(board)
 }
 
 impl BoardFile {
@@ -174,5 +179,15 @@ mod tests {
     fn a_mistyped_name_is_answered_with_the_nearest() {
         let error = load("virtul-m4").unwrap_err().to_string();
         assert!(error.contains("did you mean `virtual-m4`"), "{error}");
+    }
+    #[test]
+    fn a_board_that_asks_for_caches_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("board.toml");
+        std::fs::write(&path, EMBEDDED[0].replace("caches = []", r#"caches = ["i", "d"]"#)).unwrap();
+        let error = load(path.to_str().unwrap()).unwrap_err().to_string();
+        assert!(error.contains(r#"`caches` is ["i", "d"]"#) && error.contains("`caches = []`"), "{error}");
+        std::fs::write(&path, EMBEDDED[0]).unwrap();
+        assert_eq!(load(path.to_str().unwrap()).unwrap(), embedded()[0]);
     }
 }
