@@ -2,6 +2,7 @@
 
 mod cuda;
 mod demo;
+mod firmware;
 mod setup;
 mod steps;
 
@@ -26,7 +27,7 @@ enum Task {
     },
     /// Install what is missing (QEMU, thumb targets), or print the command that does.
     Setup,
-    /// Format, clippy, all tests, the thumb check of device-bench, docs: what CI runs.
+    /// Format, clippy (of the firmware too), all tests, docs: what CI runs.
     Test,
 }
 

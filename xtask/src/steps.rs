@@ -16,10 +16,11 @@ pub fn test() -> Result<()> {
     for target in THUMB_TARGETS {
         cargo(
             "device-bench has no std, no alloc",
-            &format!("check --quiet -p device-bench --target {target}"),
+            &format!("clippy --quiet -p device-bench --target {target} -- -D warnings"),
             &[],
         )?;
     }
+    crate::firmware::check()?;
     crate::cuda::check()?;
     cargo("tests", "test --workspace", &[])?;
     cargo("docs", "doc --workspace --no-deps --quiet", &[("RUSTDOCFLAGS", "-D warnings")])?;

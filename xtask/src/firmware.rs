@@ -1,0 +1,43 @@
+//! Format and clippy of the firmware, which is a workspace of its own.
+
+use crate::setup::THUMB_TARGETS;
+use anyhow::{Context, Result, bail};
+use std::path::Path;
+use std::process::Command;
+
+/// What `edgeslim::firmware::build` takes from the board file; nothing is linked, so any board serves.
+const BOARD: [(&str, &str); 3] =
+    [("EDGESLIM_BOARD", "any"), ("EDGESLIM_TICKS", "1"), ("EDGESLIM_TIMER_TICKS", "1")];
+
+/// Checks the firmware's format, and lints it for every target.
+///
+/// # Errors
+/// The first check that fails, with the command.
+pub fn check() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let source = root.join("device-bench/firmware");
+    let out = root.join("target/firmware/lint");
+    let memory = out.join("memory.x");
+    std::fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
+    std::fs::write(&memory, "").with_context(|| memory.display().to_string())?;
+    let cargo = |args: &str| {
+        println!("== firmware: cargo {args}");
+        let status = Command::new(env!("CARGO"))
+            .args(args.split(' '))
+            .current_dir(&source)
+            .envs(BOARD)
+            .env("EDGESLIM_MEMORY", &memory)
+            .env("CARGO_TARGET_DIR", &out)
+            .status()
+            .context("cargo does not start")?;
+        if !status.success() {
+            bail!("the firmware fails `cargo {args}`; see above, then repeat `cargo xtask test`");
+        }
+        Ok(())
+    };
+    cargo("fmt --check")?;
+    for target in THUMB_TARGETS {
+        cargo(&format!("clippy --quiet --locked --target {target} -- -D warnings"))?;
+    }
+    Ok(())
+}
