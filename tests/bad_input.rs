@@ -65,7 +65,7 @@ fn stages_in_the_wrong_order_name_the_one_that_is_missing() {
 }
 
 #[test]
-fn tables_of_another_board_or_kernel_and_damaged_ones_are_refused() {
+fn tables_of_another_board_kernel_or_firmware_and_damaged_ones_are_refused() {
     let run = profiled_and_trained();
     let table = fs::read_to_string(run.path("cost-table.csv")).unwrap();
     let path = run.path("other.csv");
@@ -80,6 +80,9 @@ fn tables_of_another_board_or_kernel_and_damaged_ones_are_refused() {
     let revision = format!("# kernel_revision = {}", device_bench::kernels::KERNEL_REVISION);
     assert!(table.contains(&revision), "{table}");
     says(&refused(table.replace(&revision, "# kernel_revision = 999")), &["kernel_revision", "999"]);
+    let firmware = format!("# firmware = \"{}\"", edgeslim::firmware::version().unwrap());
+    assert!(table.contains(&firmware), "{table}");
+    says(&refused(table.replace(&firmware, "# firmware = \"0.1.0-0badf00d\"")), &["firmware", "0badf00d"]);
     says(&refused(table.replace("# core_hz = 0", "# core_hz = 80000000")), &["core_hz", "80000000"]);
     says(&refused(table.replacen("depthwise,", "depthwize,", 1)), &["other.csv:", "depthwize"]);
     says(&refused(table[..table.len() * 2 / 3].trim_end_matches(|c| c != ',').to_owned()), &["other.csv:"]);

@@ -40,7 +40,7 @@ pub struct Provenance {
     pub kernels: String,
     /// Revision of the kernels.
     pub kernel_revision: u32,
-    /// Digest of the firmware.
+    /// Version of the firmware, with a digest of its sources.
     pub firmware: String,
     /// Compiler of the firmware, with its flags.
     pub compiler: String,

@@ -138,7 +138,7 @@ pub struct Hello<'a> {
     pub kernels: &'a str,
     /// [`KERNEL_REVISION`](crate::kernels::KERNEL_REVISION) of the kernels.
     pub kernel_revision: u32,
-    /// Version of the firmware.
+    /// Version of the firmware, with a digest of its sources.
     pub firmware: &'a str,
     /// The compiler that built it.
     pub compiler: &'a str,

@@ -12,6 +12,16 @@ const STACK_BYTES: u64 = 16 * 1024;
 /// The least of the boot region that the firmware's code gets; the rest holds the model.
 const CODE_BYTES: u64 = 128 * 1024;
 const BINARY: &str = "edgeslim-firmware";
+/// What the firmware is built of, below `device-bench`; its lock file names the rest.
+const SOURCES: [&str; 7] = [
+    "Cargo.toml",
+    "build.rs",
+    "src",
+    "firmware/Cargo.lock",
+    "firmware/Cargo.toml",
+    "firmware/build.rs",
+    "firmware/src",
+];
 
 /// Why the firmware was not built.
 #[derive(Debug, thiserror::Error)]
@@ -53,15 +63,15 @@ pub fn build(board: &BoardFile, memory: &MemoryMap) -> Result<PathBuf, FirmwareE
     let rustc = rustc_with(&board.target)?;
     let (ticks, timer_ticks) = board.ticks_per_timer_ticks()?;
     let flags = board.target_cpu().map_or_else(String::new, |cpu| format!("-Ctarget-cpu={cpu}"));
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../device-bench/firmware");
     let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/firmware").join(&board.name);
     fs::create_dir_all(&out).map_err(io_error(&out))?;
     let script = out.join("memory.x");
     write_if_changed(&script, &linker_memory(memory))?;
     let output = Command::new("cargo")
         .args(["build", "--release", "--locked", "--target", &board.target])
-        .current_dir(&source)
+        .current_dir(bench().join("firmware"))
         .env("RUSTC", rustc)
+        .env("EDGESLIM_FIRMWARE", version()?)
         .env("CARGO_TARGET_DIR", &out)
         .env("EDGESLIM_BOARD", &board.name)
         .env("EDGESLIM_MEMORY", &script)
@@ -75,6 +85,48 @@ pub fn build(board: &BoardFile, memory: &MemoryMap) -> Result<PathBuf, FirmwareE
         return Err(FirmwareError::Build { board: board.name.clone(), stderr });
     }
     Ok(out.join(&board.target).join("release").join(BINARY))
+}
+
+/// What the firmware calls itself: edgeslim's version and eight hexadecimal digits of a digest of the sources that
+/// [`build`] compiles, the same in every checkout.
+///
+/// # Errors
+/// [`FirmwareError::Io`] if the sources cannot be read.
+pub fn version() -> Result<String, FirmwareError> {
+    let bench = bench();
+    version_of(&bench).map_err(io_error(&bench))
+}
+
+/// The folder of the sources.
+fn bench() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../device-bench")
+}
+
+fn version_of(bench: &Path) -> io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    for source in SOURCES {
+        digest(&bench.join(source), source, &mut hasher)?;
+    }
+    Ok(format!("{}-{}", env!("CARGO_PKG_VERSION"), &hasher.finalize().to_hex()[..8]))
+}
+
+/// Feeds the file `path`, called `name`, or the Rust files of that folder in order of their names.
+fn digest(path: &Path, name: &str, hasher: &mut blake3::Hasher) -> io::Result<()> {
+    if path.is_dir() {
+        let mut files = fs::read_dir(path)?.map(|e| Ok(e?.path())).collect::<io::Result<Vec<_>>>()?;
+        files.retain(|file| file.is_dir() || file.extension().is_some_and(|e| e == "rs"));
+        files.sort();
+        for file in files {
+            let name = format!("{name}/{}", file.file_name().unwrap_or_default().to_string_lossy());
+            digest(&file, &name, hasher)?;
+        }
+        return Ok(());
+    }
+    for bytes in [name.as_bytes(), &fs::read(path)?] {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    }
+    Ok(())
 }
 
 /// The version of the compiler that builds for `target`, empty if there is none: figures depend on it.
@@ -125,4 +177,39 @@ fn write_if_changed(path: &Path, text: &str) -> Result<(), FirmwareError> {
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> FirmwareError {
     let what = path.display().to_string();
     move |source| FirmwareError::Io { what, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn copy(from: &Path, to: &Path) {
+        if !from.is_dir() {
+            fs::copy(from, to).unwrap();
+            return;
+        }
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    }
+
+    #[test]
+    fn the_version_is_of_the_sources_and_not_of_the_checkout() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("firmware")).unwrap();
+        for source in SOURCES {
+            copy(&bench().join(source), &folder.path().join(source));
+        }
+        let original = version().unwrap();
+        assert_eq!(version_of(folder.path()).unwrap(), original);
+        for file in ["src/kernels/conv.rs", "firmware/src/clock.rs", "firmware/Cargo.lock"] {
+            let path = folder.path().join(file);
+            let text = fs::read_to_string(&path).unwrap();
+            fs::write(&path, format!("{text} ")).unwrap();
+            assert_ne!(version_of(folder.path()).unwrap(), original, "{file}");
+            fs::write(&path, text).unwrap();
+        }
+    }
 }

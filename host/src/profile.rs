@@ -4,6 +4,7 @@ pub mod list;
 
 use crate::board::{BoardError, BoardFile, BoardInfo, Link, ProbeKind, RunFrom, Unit};
 use crate::config::ProfileConfig;
+use crate::firmware::{self, FirmwareError};
 use cost_tables::price::next_to_measure;
 use cost_tables::table::{CostTable, Entry, Provenance};
 use device_bench::LayerSpec;
@@ -119,17 +120,21 @@ pub fn provenance(board: &BoardFile, info: &BoardInfo, seed: u32) -> Provenance 
     }
 }
 
-/// What is known of them without the board: firmware, compiler and kernel set are taken from `table`, the kernels'
-/// revision is this build's.
-pub fn provenance_on_file(board: &BoardFile, table: &Provenance) -> Provenance {
+/// What is known of them without the board: compiler and kernel set are taken from `table`, the kernels' revision
+/// and the firmware are those that would be built now.
+///
+/// # Errors
+/// [`FirmwareError`] if the firmware's sources cannot be read.
+pub fn provenance_on_file(board: &BoardFile, table: &Provenance) -> Result<Provenance, FirmwareError> {
     let info = BoardInfo {
         kernels: table.kernels.clone(),
         kernel_revision: device_bench::kernels::KERNEL_REVISION,
-        firmware: table.firmware.clone(),
+        firmware: firmware::version()?,
         compiler: table.compiler.clone(),
         ..BoardInfo::default()
     };
-    Provenance { seed: table.seed, edgeslim: table.edgeslim.clone(), ..provenance(board, &info, table.seed) }
+    let edgeslim = table.edgeslim.clone();
+    Ok(Provenance { seed: table.seed, edgeslim, ..provenance(board, &info, table.seed) })
 }
 
 impl Profile<'_> {

@@ -28,7 +28,7 @@ pub struct Provenance {
     pub unit: String,
     /// Revision of the kernels that ran.
     pub kernel_revision: String,
-    /// Revision or digest of the firmware that ran.
+    /// Version of the firmware that ran, with a digest of its sources.
     pub firmware: String,
     /// Compiler of the firmware.
     #[serde(default)]

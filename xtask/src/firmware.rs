@@ -5,9 +5,13 @@ use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::Command;
 
-/// What `edgeslim::firmware::build` takes from the board file; nothing is linked, so any board serves.
-const BOARD: [(&str, &str); 3] =
-    [("EDGESLIM_BOARD", "any"), ("EDGESLIM_TICKS", "1"), ("EDGESLIM_TIMER_TICKS", "1")];
+/// What `edgeslim::firmware::build` sets; nothing is linked, so any board serves.
+const BOARD: [(&str, &str); 4] = [
+    ("EDGESLIM_BOARD", "any"),
+    ("EDGESLIM_FIRMWARE", "any"),
+    ("EDGESLIM_TICKS", "1"),
+    ("EDGESLIM_TIMER_TICKS", "1"),
+];
 
 /// Checks the firmware's format, and lints it for every target.
 ///

@@ -63,7 +63,7 @@ fn hello() -> Hello<'static> {
         static_bytes: memory::static_bytes(),
         kernels: KernelSet::NATIVE.name(),
         kernel_revision: KERNEL_REVISION,
-        firmware: env!("CARGO_PKG_VERSION"),
+        firmware: env!("EDGESLIM_FIRMWARE"),
         compiler: env!("EDGESLIM_COMPILER"),
     }
 }

@@ -63,7 +63,7 @@ pub struct BoardInfo {
     pub kernels: String,
     /// [`device_bench::kernels::KERNEL_REVISION`] of the kernels.
     pub kernel_revision: u32,
-    /// Version of the firmware.
+    /// Version of the firmware, with a digest of its sources.
     pub firmware: String,
     /// The compiler that built it.
     pub compiler: String,

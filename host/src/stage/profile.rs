@@ -16,7 +16,6 @@ use anyhow::{Context as _, Result};
 use cost_tables::price::{HeldOut, Prices};
 use cost_tables::table::{CostTable, Provenance};
 use device_bench::LayerSpec;
-use device_bench::kernels::KERNEL_REVISION;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -33,7 +32,7 @@ pub fn profile(ctx: &Context) -> Result<()> {
     // How long it may take is left out: a table that was cut short is used as it is.
     let ProfileConfig { samples, warmups, time_s: _ } = ctx.config.profile;
     let compiler = firmware::compiler(&ctx.board.target);
-    let config = (&ctx.graph, &ctx.board, samples, warmups, ctx.config.seed, KERNEL_REVISION, compiler);
+    let config = (&ctx.graph, &ctx.board, samples, warmups, ctx.config.seed, firmware::version()?, compiler);
     let outputs = [ctx.table_path()];
     let stage = Stage { name: "profile", config: &config, inputs: &[], outputs: &outputs };
     let outcome = ctx.dir.stage(&stage, || {

@@ -39,7 +39,7 @@ pub(super) fn table(ctx: &Context) -> Result<CostTable> {
         return Err(RunError::MissingInput { stage: "search".into(), path, producer: "profile" }.into());
     }
     let table = CostTable::read(&path)?;
-    table.check(&provenance_on_file(&ctx.board, &table.provenance))?;
+    table.check(&provenance_on_file(&ctx.board, &table.provenance)?)?;
     Ok(table)
 }
 

@@ -4,6 +4,7 @@ use super::Context;
 use super::retrain::{model_path, seeds, subnet_dir, weights_path};
 use super::search::{Candidate, SearchRecord, table};
 use crate::board::Link;
+use crate::firmware;
 use crate::network::Channels;
 use crate::network::lower::lower;
 use crate::profile;
@@ -13,7 +14,6 @@ use crate::train::test_logits;
 use crate::verify::{accuracy, host_logits, run_on_board};
 use anyhow::{Context as _, Result};
 use cost_tables::price::Prices;
-use device_bench::kernels::KERNEL_REVISION;
 use reports::record::{self, CandidateRecord, LayerRecord, Provenance, Resource, SeedResult, VerifyRecord};
 use serde::{Deserialize, Serialize};
 
@@ -104,7 +104,7 @@ fn subnet(
     let mut inputs = vec![("quantize", model_path(ctx, channels)), ("profile", ctx.table_path())];
     inputs.extend(seeds.iter().map(|&seed| ("retrain", weights_path(ctx, channels, seed))));
     let outputs = [path.clone()];
-    let asked = (&ctx.graph, channels, &ctx.board, KERNEL_REVISION, n, seeds, &ctx.data.digest);
+    let asked = (&ctx.graph, channels, &ctx.board, firmware::version()?, n, seeds, &ctx.data.digest);
     let name =
         format!("verify-{}", subnet_dir(ctx, channels).file_name().unwrap_or_default().to_string_lossy());
     let stage = Stage { name: &name, config: &asked, inputs: &inputs, outputs: &outputs };
