@@ -210,7 +210,7 @@ impl CostTable {
     /// Whether the figures hold for `wanted`.
     ///
     /// All that moves latency must agree, firmware and compiler included; clocks within [`CORE_HZ_TOLERANCE`].
-    /// The seed (no kernel's speed depends on its data) and the version of edgeslim may differ.
+    /// The seed (a kernel's speed hardly depends on its data) and the version of edgeslim may differ.
     ///
     /// # Errors
     /// [`TableError::Differs`] with the first field that differs.
