@@ -146,10 +146,40 @@ mod tests {
     use crate::example;
 
     #[test]
-    fn the_page_refers_to_no_other_file() {
-        let page = html(&example::run(), &[Figure { title: "a".into(), png: vec![1, 2, 3] }]);
-        assert!(page.contains("src=\"data:image/png;base64,AQID\""));
-        assert!(!page.contains("http") && !page.contains("href"));
+    fn the_page_refers_to_no_other_file_and_its_images_are_the_charts() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = crate::draw_all(&example::run(), dir.path()).unwrap();
+        let (page, charts) = paths.split_last().unwrap();
+        let page = std::fs::read_to_string(page).unwrap();
+        assert!(!page.contains("http") && !page.contains("href") && !page.contains("url("));
+        let sources: Vec<&str> =
+            page.split("src=\"").skip(1).filter_map(|s| Some(s.split_once('"')?.0)).collect();
+        assert_eq!(sources.len(), charts.len());
+        for (source, chart) in sources.iter().zip(charts) {
+            let png = STANDARD.decode(source.strip_prefix("data:image/png;base64,").unwrap()).unwrap();
+            assert_eq!(png, std::fs::read(chart).unwrap(), "{}", chart.display());
+            assert!(image::load_from_memory_with_format(&png, image::ImageFormat::Png).is_ok());
+        }
+    }
+
+    #[test]
+    fn every_tag_of_the_page_closes() {
+        let mut run = example::run();
+        run.candidates[0].name = "a <b> & \"c\"".into();
+        run.provenance.dataset = "</table>".into();
+        let page = html(&run, &[Figure { title: "<i>".into(), png: vec![1, 2, 3] }]);
+        let mut open = Vec::new();
+        for tag in page.split('<').skip(1) {
+            let (tag, text) = tag.split_once('>').unwrap_or_else(|| panic!("<{tag}"));
+            assert!(!text.contains('>') && tag.matches('"').count() % 2 == 0, "<{tag}>{text}");
+            let name = tag.split_whitespace().next().unwrap();
+            match name.strip_prefix('/') {
+                Some(name) => assert_eq!(open.pop(), Some(name), "<{tag}>"),
+                None if name.starts_with('!') || ["meta", "img"].contains(&name) => {}
+                None => open.push(name),
+            }
+        }
+        assert!(open.is_empty(), "{open:?}");
     }
 
     #[test]
