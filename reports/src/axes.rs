@@ -170,11 +170,17 @@ pub fn chart<'a>(area: &Area<'a>, x: &Axis, y: &Axis) -> Result<Chart<'a>, Chart
     Ok(chart)
 }
 
-/// Places labels beside points so that none covers another; a label without room is left out.
+/// Places labels so that none covers another; a label without room is left out.
 #[derive(Debug, Default)]
 pub struct Labels {
     taken: Vec<[i32; 4]>,
+    lines: Vec<[i32; 4]>,
 }
+
+/// Distance of two lines of labels, pixels.
+const ROW: i32 = 24;
+/// Height of a label's text, pixels.
+const SIZE: u32 = 19;
 
 impl Labels {
     /// Keeps labels off a point at `at`.
@@ -193,25 +199,54 @@ impl Labels {
         label: &str,
         frame: &(Range<i32>, Range<i32>),
     ) -> Result<(), ChartError> {
-        let style = text(19, INK);
-        let (w, h) = (text_width(area, label, &style)?, 22);
+        let w = text_width(area, label, &text(SIZE, INK))?;
         let at = [(x + 17, y), (x - 17 - w, y), (x - w / 2, y - 27), (x - w / 2, y + 27)];
         let near = [(x + 13, y - 24), (x + 13, y + 24), (x - 13 - w, y - 24), (x - 13 - w, y + 24)];
-        for (left, middle) in at.into_iter().chain(near) {
-            let spot = [left - 3, middle - h / 2, left + w + 3, middle + h / 2];
-            let inside = spot[0] >= frame.0.start
-                && spot[2] <= frame.0.end
-                && spot[1] >= frame.1.start
-                && spot[3] <= frame.1.end;
-            if inside && !self.taken.iter().any(|t| overlap(t, &spot)) {
-                self.taken.push(spot);
-                let corners = [(spot[0], spot[1]), (spot[2], spot[3])];
-                area.draw(&Rectangle::new(corners, WHITE.mix(0.8).filled()))?;
-                area.draw_text(label, &style, (left, middle))?;
-                return Ok(());
-            }
-        }
-        Ok(())
+        self.write(area, at.into_iter().chain(near), label, frame)
+    }
+
+    /// Keeps labels off a vertical line at `x` of `frame`, where they have room elsewhere.
+    pub fn keep_off_line(&mut self, x: i32, frame: &(Range<i32>, Range<i32>)) {
+        self.lines.push([x - 2, frame.1.start, x + 2, frame.1.end]);
+    }
+
+    /// Writes `label` beside a vertical line at `x`, as high in `frame` as there is room.
+    ///
+    /// # Errors
+    /// [`ChartError::Draw`].
+    pub fn place_by_line(
+        &mut self,
+        area: &Area,
+        x: i32,
+        label: &str,
+        frame: &(Range<i32>, Range<i32>),
+    ) -> Result<(), ChartError> {
+        let w = text_width(area, label, &text(SIZE, INK))?;
+        let rows = (frame.1.start + ROW / 2..frame.1.end).step_by(ROW as usize);
+        self.write(area, rows.flat_map(|y| [(x + 8, y), (x - 8 - w, y)]), label, frame)
+    }
+
+    /// Writes `label` at the first of `spots` (left, vertical middle) with room, rather off lines than on one.
+    fn write(
+        &mut self,
+        area: &Area,
+        spots: impl Iterator<Item = (i32, i32)>,
+        label: &str,
+        frame: &(Range<i32>, Range<i32>),
+    ) -> Result<(), ChartError> {
+        let style = text(SIZE, INK);
+        let w = text_width(area, label, &style)?;
+        let boxes = spots.map(|(left, middle)| [left - 3, middle - 11, left + w + 3, middle + 11]);
+        let inside = |b: &[i32; 4]| {
+            b[0] >= frame.0.start && b[2] <= frame.0.end && b[1] >= frame.1.start && b[3] <= frame.1.end
+        };
+        let free = |b: &[i32; 4]| inside(b) && !self.taken.iter().any(|t| overlap(t, b));
+        let free: Vec<[i32; 4]> = boxes.filter(free).collect();
+        let off_lines = free.iter().find(|b| !self.lines.iter().any(|l| overlap(l, b)));
+        let Some(&spot) = off_lines.or(free.first()) else { return Ok(()) };
+        self.taken.push(spot);
+        area.draw(&Rectangle::new([(spot[0], spot[1]), (spot[2], spot[3])], WHITE.mix(0.8).filled()))?;
+        Ok(area.draw_text(label, &style, (spot[0] + 3, spot[1] + 11))?)
     }
 }
 

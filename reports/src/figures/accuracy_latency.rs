@@ -1,12 +1,12 @@
-//! Accuracy against latency of every candidate, by strategy, with the spread over seeds.
+//! Accuracy against latency of every candidate, by strategy, with the spread over seeds and the latency budgets.
 
 use std::path::Path;
 
 use plotters::prelude::*;
 
-use crate::axes::{Axis, Labels, Scale, chart};
-use crate::chart::{Caption, ChartError, Marker, SIZE, header, look, render};
-use crate::record::{CandidateRecord, RunRecord};
+use crate::axes::{Axis, Labels, Scale, chart, si};
+use crate::chart::{Caption, ChartError, GREY, Marker, SIZE, header, look, render};
+use crate::record::{CandidateRecord, Resource, RunRecord};
 
 /// One candidate.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +39,8 @@ pub struct Data {
     pub caption: Caption,
     /// Strategies in the order of their first candidate.
     pub strategies: Vec<Strategy>,
+    /// The latencies that candidates were searched under, each once, ascending.
+    pub budgets: Vec<f64>,
     /// Candidates whose latency is only predicted.
     pub n_predicted: usize,
 }
@@ -48,8 +50,12 @@ pub struct Data {
 /// # Errors
 /// [`ChartError::Empty`] if no candidate has an accuracy and a latency.
 pub fn series(run: &RunRecord) -> Result<Data, ChartError> {
-    let mut data =
-        Data { caption: Caption::new(&run.provenance), strategies: Vec::<Strategy>::new(), n_predicted: 0 };
+    let mut data = Data {
+        caption: Caption::new(&run.provenance),
+        strategies: Vec::<Strategy>::new(),
+        budgets: budgets(&run.candidates),
+        n_predicted: 0,
+    };
     for c in &run.candidates {
         let Some(point) = point(c) else { continue };
         data.n_predicted += usize::from(c.whole_measured.or(c.latency_measured).is_none());
@@ -70,6 +76,14 @@ pub fn series(run: &RunRecord) -> Result<Data, ChartError> {
     Ok(data)
 }
 
+fn budgets(candidates: &[CandidateRecord]) -> Vec<f64> {
+    let budgets = candidates.iter().filter_map(|c| c.budget);
+    let mut limits: Vec<f64> = budgets.filter(|b| b.resource == Resource::Latency).map(|b| b.limit).collect();
+    limits.sort_by(f64::total_cmp);
+    limits.dedup();
+    limits
+}
+
 fn point(c: &CandidateRecord) -> Option<Point> {
     let (accuracy, latency) = (c.accuracy()?, c.latency()?);
     let seeds = c.seeds.iter().map(|s| s.accuracy_float);
@@ -87,7 +101,8 @@ pub fn draw(data: &Data, path: &Path) -> Result<(), ChartError> {
     if data.n_predicted > 0 {
         x_label += &format!("; {} of {} only predicted", data.n_predicted, all().count());
     }
-    let x = Axis::around(x_label, all().map(|p| p.latency), Scale::Linear);
+    let latencies = all().map(|p| p.latency).chain(data.budgets.iter().copied());
+    let x = Axis::around(x_label, latencies, Scale::Linear);
     let accuracies = all().flat_map(|p| [p.low * 100.0, p.high * 100.0]);
     let mut y = Axis::around("accuracy on test images (%)", accuracies, Scale::Linear);
     y.high = y.high.min(100.5);
@@ -95,6 +110,10 @@ pub fn draw(data: &Data, path: &Path) -> Result<(), ChartError> {
     render(path, SIZE, |area| {
         let below = header(area, "Accuracy against latency", &data.caption.subtitle, &legend)?;
         let mut chart = chart(&below, &x, &y)?;
+        for &limit in &data.budgets {
+            let ends = [(limit, y.low), (limit, y.high)];
+            chart.draw_series(DashedLineSeries::new(ends, 10, 8, GREY.stroke_width(2)))?;
+        }
         for (s, (_, color, _)) in data.strategies.iter().zip(&legend) {
             if s.name != "random" {
                 let line = s.points.iter().map(|p| (p.latency, p.accuracy * 100.0));
@@ -113,6 +132,11 @@ pub fn draw(data: &Data, path: &Path) -> Result<(), ChartError> {
                 marker.draw(area, pixel(p), *color)?;
                 labels.keep_clear(pixel(p));
             }
+        }
+        let x_of = |limit: f64| chart.backend_coord(&(limit, y.low)).0;
+        data.budgets.iter().for_each(|&limit| labels.keep_off_line(x_of(limit), &frame));
+        for &limit in &data.budgets {
+            labels.place_by_line(area, x_of(limit), &format!("budget {}", si(limit)), &frame)?;
         }
         for p in data.strategies.iter().filter(|s| s.name != "random").flat_map(|s| &s.points) {
             labels.place(area, pixel(p), &p.name, &frame)?;
@@ -138,6 +162,19 @@ mod tests {
         for s in &data.strategies {
             assert!(s.points.is_sorted_by(|a, b| a.latency <= b.latency), "{s:?}");
         }
+    }
+
+    #[test]
+    fn latency_budgets_are_drawn_once_each_and_no_others() {
+        let mut run = example::run();
+        let budget = |resource, limit| Some(crate::record::Budget { resource, limit });
+        let budgets =
+            [budget(Resource::Latency, 9e6), budget(Resource::Ram, 2e4), budget(Resource::Latency, 5e6)];
+        run.candidates.truncate(5);
+        for (c, budget) in run.candidates.iter_mut().zip(budgets.iter().cycle()) {
+            c.budget = *budget;
+        }
+        assert_eq!(series(&run).unwrap().budgets, [5e6, 9e6]);
     }
 
     #[test]
