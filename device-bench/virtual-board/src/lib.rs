@@ -50,7 +50,7 @@ pub enum Error {
     #[error("no virtual board `{0}`; the machines are in virtual_board::MACHINES")]
     UnknownMachine(String),
     /// QEMU ended by itself; the text is what it wrote to standard error.
-    #[error("QEMU ended ({status}): {stderr}")]
+    #[error("QEMU ended ({status}){}{stderr}", if stderr.is_empty() { "" } else { ": " })]
     Ended {
         /// Exit status.
         status: String,

@@ -4,14 +4,13 @@ use crate::{Error, MIN_QEMU, Machine, Result, gdb::Gdb, machine::ICOUNT_SHIFT, q
 use std::os::unix::process::CommandExt as _;
 use std::{
     fs::File,
-    io::ErrorKind,
+    io::{ErrorKind, Read as _, Seek as _},
     os::unix::net::UnixStream,
     path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
-use tempfile::TempDir;
 
 /// The program that emulates the boards.
 pub const QEMU: &str = "qemu-system-arm";
@@ -23,7 +22,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Qemu {
     child: Child,
-    dir: TempDir,
+    stderr: File,
     qtest: Qtest,
     qmp: Qmp,
     gdb: Gdb,
@@ -72,10 +71,12 @@ impl Qemu {
     /// Those of [`version`], and [`Error::Ended`] with QEMU's own words if it does not start.
     pub fn start(machine: &'static Machine) -> Result<Self> {
         version()?;
+        // Neither outlives this function by its name: a host that is killed later leaves no file behind.
         let dir = tempfile::Builder::new().prefix("virtual-board-").tempdir()?;
-        let mut child = spawn(machine, dir.path())?;
+        let mut stderr = tempfile::tempfile()?;
+        let mut child = spawn(machine, dir.path(), stderr.try_clone()?)?;
         let sockets =
-            ["qtest", "qmp", "gdb"].map(|name| connect(&dir.path().join(name), &mut child, dir.path()));
+            ["qtest", "qmp", "gdb"].map(|name| connect(&dir.path().join(name), &mut child, &mut stderr));
         let (qtest, qmp, gdb) = match sockets {
             [Ok(qtest), Ok(qmp), Ok(gdb)] => (qtest, qmp, gdb),
             [a, b, c] => {
@@ -89,7 +90,7 @@ impl Qemu {
         let (qtest, qmp) = (Qtest::new(qtest), Qmp::new(qmp)?);
         let mut qemu = Qemu {
             child,
-            dir,
+            stderr,
             qtest,
             qmp,
             gdb,
@@ -223,7 +224,7 @@ impl Qemu {
     /// Turns a closed socket into the reason why QEMU ended.
     fn why(&mut self, error: Error) -> Error {
         thread::sleep(Duration::from_millis(20));
-        ended(&mut self.child, self.dir.path()).unwrap_or(error)
+        ended(&mut self.child, &mut self.stderr).unwrap_or(error)
     }
 }
 
@@ -231,7 +232,7 @@ fn is_interrupt(reply: &str) -> bool {
     reply.starts_with("T02") || reply.starts_with("S02")
 }
 
-fn spawn(machine: &Machine, dir: &Path) -> Result<Child> {
+fn spawn(machine: &Machine, dir: &Path, stderr: File) -> Result<Child> {
     let mut command = Command::new(QEMU);
     command.args(["-M", machine.name, "-accel", "tcg", "-S"]);
     command.args(["-icount", &format!("shift={ICOUNT_SHIFT}")]);
@@ -244,7 +245,7 @@ fn spawn(machine: &Machine, dir: &Path) -> Result<Child> {
     // Ctrl-C in a terminal reaches the whole group; the host is to end its work first.
     command.process_group(0);
     die_with_us(&mut command);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(dir.join("stderr"))?);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
     command.spawn().map_err(missing)
 }
 
@@ -265,7 +266,7 @@ fn die_with_us(command: &mut Command) {
 #[cfg(not(target_os = "linux"))]
 fn die_with_us(_: &mut Command) {}
 
-fn connect(socket: &Path, child: &mut Child, dir: &Path) -> Result<UnixStream> {
+fn connect(socket: &Path, child: &mut Child, stderr: &mut File) -> Result<UnixStream> {
     let start = Instant::now();
     loop {
         match UnixStream::connect(socket) {
@@ -274,7 +275,7 @@ fn connect(socket: &Path, child: &mut Child, dir: &Path) -> Result<UnixStream> {
                 return Ok(stream);
             }
             Err(error) => {
-                if let Some(ended) = ended(child, dir) {
+                if let Some(ended) = ended(child, stderr) {
                     return Err(ended);
                 }
                 if start.elapsed() > START_TIMEOUT {
@@ -286,10 +287,11 @@ fn connect(socket: &Path, child: &mut Child, dir: &Path) -> Result<UnixStream> {
     }
 }
 
-fn ended(child: &mut Child, dir: &Path) -> Option<Error> {
+fn ended(child: &mut Child, stderr: &mut File) -> Option<Error> {
     let status = child.try_wait().ok()??;
-    let stderr = std::fs::read_to_string(dir.join("stderr")).unwrap_or_default();
-    Some(Error::Ended { status: status.to_string(), stderr: stderr.trim().to_owned() })
+    let mut text = String::new();
+    let _ = stderr.rewind().and_then(|()| stderr.read_to_string(&mut text));
+    Some(Error::Ended { status: status.to_string(), stderr: text.trim().to_owned() })
 }
 
 #[cfg(test)]
