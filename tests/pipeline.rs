@@ -2,21 +2,17 @@
 
 mod command;
 
-use command::{Run, differing, json};
+use command::{Run, differing, finished, json};
+use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
 const NONE: [PathBuf; 0] = [];
 
-/// Two units and two epochs: minutes become seconds.
-fn small() -> Run {
-    Run::new("virtual-m4", "seed = 3", &["latency 60%"])
-}
-
 #[test]
 fn a_run_verifies_on_the_board_and_a_rerun_does_nothing() {
-    let run = small();
-    let summary = json(&run.edgeslim(&["run", "--json"]));
+    let run = finished(Run::small);
+    let summary = json(&run.edgeslim(&["report", "--json"]));
     let candidates = summary["candidates"].as_array().unwrap();
     let names: Vec<&str> = candidates.iter().map(|c| c["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["full", "autoslim-latency-60%", "uniform-latency-60%"]);
@@ -42,7 +38,7 @@ fn a_run_verifies_on_the_board_and_a_rerun_does_nothing() {
     assert!(started.elapsed().as_secs_f64() < 2.0, "a rerun took {:?}", started.elapsed());
     assert_eq!(differing(&run.bytes(), &before), NONE, "a rerun changed a file");
     for drawn in ["report/channels.png", "report/index.html"] {
-        std::fs::remove_file(run.path(drawn)).unwrap();
+        fs::remove_file(run.path(drawn)).unwrap();
         run.edgeslim(&["report", "--json"]);
         assert_eq!(differing(&run.bytes(), &before), NONE, "{drawn} was not drawn again");
     }
@@ -50,30 +46,13 @@ fn a_run_verifies_on_the_board_and_a_rerun_does_nothing() {
 
 #[test]
 fn two_runs_of_one_seed_write_the_same_bytes() {
-    let (a, b) = (small(), small());
+    let (a, b) = (Run::small(), Run::small());
     for run in [&a, &b] {
         for stage in ["profile", "train", "search"] {
             run.edgeslim(&[stage, "--json"]);
         }
     }
     assert_eq!(differing(&a.bytes(), &b.bytes()), NONE);
-}
-
-#[test]
-fn a_run_that_was_killed_goes_on_and_ends_with_the_same_bytes() {
-    let (whole, killed) = (small(), small());
-    whole.edgeslim(&["run", "--json"]);
-    for file in [
-        "cost-table.partial.csv",
-        "supernet.safetensors",
-        "search/autoslim.json",
-        "search.json",
-        "verify.json",
-    ] {
-        killed.kill_at(&["run"], file);
-    }
-    killed.edgeslim(&["run", "--json"]);
-    assert_eq!(differing(&killed.bytes(), &whole.bytes()), NONE);
 }
 
 #[test]
@@ -97,7 +76,7 @@ fn of_a_network_too_large_for_the_board_a_part_is_found_that_fits() {
         assert_eq!((&candidate["images_equal"], &candidate["images_compared"]), (&20.into(), &20.into()));
         assert!(candidate["ram_bytes_measured"].as_f64().unwrap() < 16384.0, "{candidate}");
     }
-    let search: serde_json::Value = json(&std::fs::read_to_string(run.path("search.json")).unwrap());
+    let search: serde_json::Value = json(&fs::read_to_string(run.path("search.json")).unwrap());
     for candidate in search["candidates"].as_array().unwrap().iter().skip(1) {
         let limits = candidate["budgets"].as_array().unwrap();
         assert!(limits.iter().any(|l| l["resource"] == "ram" && l["limit"].as_f64().unwrap() < 16384.0));
@@ -106,13 +85,13 @@ fn of_a_network_too_large_for_the_board_a_part_is_found_that_fits() {
 
 #[test]
 fn a_table_that_is_too_cheap_is_corrected_until_the_budget_holds() {
-    let run = small();
+    let run = Run::small();
     run.edgeslim(&["profile", "--json"]);
     run.edgeslim(&["train", "--json"]);
     let table = run.path("cost-table.csv");
-    let cheap = command::scale_samples(&std::fs::read_to_string(&table).unwrap(), 0.8);
+    let cheap = command::scale_samples(&fs::read_to_string(&table).unwrap(), 0.8);
     let path = run.path("cheap.csv");
-    std::fs::write(&path, cheap).unwrap();
+    fs::write(&path, cheap).unwrap();
     let full = json(&run.edgeslim(&["profile", "--json", "--cost-table", path.to_str().unwrap()]));
     assert!(full["entries"].as_array().is_some_and(|entries| !entries.is_empty()));
     let flags = ["--cost-table", path.to_str().unwrap(), "--json"];
@@ -128,4 +107,71 @@ fn a_table_that_is_too_cheap_is_corrected_until_the_budget_holds() {
             assert!(latency(candidate) <= most, "{candidate}");
         }
     }
+}
+
+#[test]
+fn a_candidate_is_deployed_by_its_name() {
+    let run = finished(Run::small);
+    let blob = fs::metadata(run.path("subnets/8-24/int8.model")).unwrap().len();
+    let deployed = json(&run.edgeslim(&["deploy", "full", "--json"]));
+    assert_eq!((&deployed["board"], &deployed["candidate"]), (&"virtual-m4".into(), &"full".into()));
+    assert_eq!(deployed["bytes"].as_u64(), Some(blob), "{deployed}");
+    let said = run.edgeslim(&["deploy", "full"]);
+    let address = format!("{:#010x}", deployed["address"].as_u64().unwrap());
+    let bytes = format!("{blob} bytes");
+    for part in ["virtual-m4", "full", &address, &bytes, "int8.model"] {
+        assert!(said.contains(part), "{part} is missing in: {said}");
+    }
+    let refused = run.refused(&["deploy", "autoslim-latency-6%"]);
+    assert!(refused.contains("did you mean `autoslim-latency-60%`"), "{refused}");
+}
+
+/// The layers of the small network: 2 + 2 + 6 + 3 + 3.
+const N_LAYERS: usize = 16;
+
+fn rows(table: &str) -> Vec<&str> {
+    table.lines().filter(|line| !line.starts_with('#') && !line.starts_with("op,")).collect()
+}
+
+#[test]
+fn a_profile_without_time_measures_what_the_search_cannot_do_without() {
+    let run = Run::small();
+    let told = run.told(&["profile", "--time", "0"]);
+    let table = fs::read_to_string(run.path("cost-table.csv")).unwrap();
+    // The outermost channels of every operator.
+    assert_eq!(rows(&table).len(), 2 + 2 + 4 + 2 + 2, "{table}");
+    assert!(
+        told.contains("12 of 16 layers measured") && told.contains("too few were measured to tell"),
+        "{told}"
+    );
+    run.edgeslim(&["train", "--json"]);
+    let search = json(&run.edgeslim(&["search", "--json"]));
+    for candidate in search["candidates"].as_array().unwrap() {
+        assert_eq!(candidate["meets"], true, "{candidate}");
+    }
+}
+
+#[test]
+fn a_profile_without_time_measures_the_outermost_channels_and_no_more() {
+    let run = Run::small();
+    run.edit("small.toml", "mobilenet-v1-tiny");
+    let told = run.told(&["profile", "--time", "0"]);
+    // Two ends of the 8 operators with one axis of channels, 4 + 4 + 5 corners of the convolutions with two.
+    assert!(told.contains("29 of 208 layers measured"), "{told}");
+}
+
+#[test]
+fn a_profile_that_interpolates_tells_how_well() {
+    let run = Run::small();
+    run.edgeslim(&["profile", "--json"]);
+    let path = run.path("cost-table.csv");
+    let whole = fs::read_to_string(&path).unwrap();
+    assert_eq!(rows(&whole).len(), N_LAYERS);
+    let lost = rows(&whole).into_iter().find(|row| row.starts_with("conv,7,7,8,16,")).unwrap();
+    let partial = whole.replace(&format!("{lost}\n"), "");
+    fs::write(run.path("cost-table.partial.csv"), &partial).unwrap();
+    fs::remove_file(&path).unwrap();
+    let told = run.told(&["profile", "--time", "0"]);
+    assert_eq!(fs::read_to_string(&path).unwrap(), partial);
+    assert!(told.contains("15 of 16 layers measured") && told.contains("nine in ten within"), "{told}");
 }

@@ -111,7 +111,8 @@ pub enum Command {
         /// With `--layers`: writes the table to this CSV file instead of printing it.
         #[arg(long, value_name = "FILE", requires = "layers")]
         out: Option<PathBuf>,
-        /// Stops after so many seconds; the other layers are interpolated.
+        /// Stops after so many seconds, but not before the other layers can be interpolated. A later profile keeps
+        /// that table; delete cost-table.csv to measure anew.
         #[arg(long, value_name = "SECONDS")]
         time: Option<f64>,
     },

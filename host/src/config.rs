@@ -67,7 +67,7 @@ pub struct ProfileConfig {
     pub samples: u8,
     /// Runs before the first sample.
     pub warmups: u8,
-    /// Stops measuring after this long and interpolates the rest, seconds; none measures every layer.
+    /// Stops measuring after this long, seconds, once the rest can be interpolated; none measures every layer.
     pub time_s: Option<f64>,
 }
 

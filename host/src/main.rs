@@ -26,10 +26,19 @@ fn main() -> ExitCode {
     match stop_on_ctrl_c(&stop).and_then(|()| execute(Cli::parse(), &stop)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", message(&error));
             if stop.load(Ordering::Relaxed) { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// The error and its causes, each once: many errors tell their cause themselves.
+fn message(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        before if before.contains(&cause) => told,
+        before => format!("{before}: {cause}"),
+    })
 }
 
 /// The first Ctrl-C asks for an end at the next safe point, the second one does not ask.

@@ -5,7 +5,7 @@ pub mod list;
 use crate::board::{BoardError, BoardFile, BoardInfo, Link, ProbeKind, RunFrom, Unit};
 use crate::config::ProfileConfig;
 use crate::firmware::{self, FirmwareError};
-use cost_tables::price::next_to_measure;
+use cost_tables::price::{Prices, next_to_measure};
 use cost_tables::table::{CostTable, Entry, Provenance};
 use device_bench::LayerSpec;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,12 +24,23 @@ const REOPEN_AFTER: Duration = Duration::from_millis(500);
 /// A profile that does not reach its end; the table holds what was measured.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
-    /// The board failed, and opening it again did not help.
+    /// The board cannot measure this layer.
     #[error("{layer}: {source}")]
     Board {
         /// The layer that was being measured.
         layer: LayerSpec,
         /// What failed.
+        source: BoardError,
+    },
+    /// The probe or the board was lost, and opening it again did not help.
+    #[error(
+        "{layer}: the board was lost, also after opening it again {MAX_REOPENED} times; check cable and supply, then run \
+         it again"
+    )]
+    Lost {
+        /// The layer that was being measured.
+        layer: LayerSpec,
+        /// What failed the last time.
         source: BoardError,
     },
     /// The board is not what it was.
@@ -138,7 +149,8 @@ pub fn provenance_on_file(board: &BoardFile, table: &Provenance) -> Result<Prove
 }
 
 impl Profile<'_> {
-    /// Measures those of `specs` that `table` lacks, most telling first where the time is limited.
+    /// Measures those of `specs` that `table` lacks. Where the time is limited the most telling come first, and it
+    /// ends no sooner than all others can be interpolated.
     ///
     /// # Errors
     /// [`ProfileError`]; `save` has seen what was measured before, unless the board drifted: then `table` is empty.
@@ -164,13 +176,13 @@ impl Profile<'_> {
         }
         let mut n_measured = 0;
         loop {
-            let in_time = self.config.time_s.is_none_or(|limit| started.elapsed().as_secs_f64() < limit);
-            if lacking.is_empty() || !in_time {
+            let late = self.config.time_s.is_some_and(|limit| started.elapsed().as_secs_f64() >= limit);
+            if lacking.is_empty() || late && all_priced(table, &lacking) {
                 return Ok(());
             }
             let batch = match self.config.time_s {
                 None => std::mem::take(&mut lacking),
-                Some(_) => next_to_measure(table, &lacking, SAVE_EVERY),
+                Some(_) => next_to_measure(table, specs, SAVE_EVERY),
             };
             for spec in &batch {
                 let entry = self.measure(&mut link, spec)?;
@@ -225,13 +237,27 @@ impl Profile<'_> {
                 Ok(timing) => {
                     return Ok(Entry { cold: timing.cold, n_calls: timing.n_calls, samples: timing.samples });
                 }
-                Err(BoardError::Probe { .. } | BoardError::Silent { .. }) if n_reopened < MAX_REOPENED => {
+                Err(source) if !is_lost(&source) => {
+                    return Err(ProfileError::Board { layer: *spec, source });
+                }
+                Err(source) if n_reopened == MAX_REOPENED => {
+                    return Err(ProfileError::Lost { layer: *spec, source });
+                }
+                Err(_) => {
                     *link = None;
                     n_reopened += 1;
                     std::thread::sleep(REOPEN_AFTER);
                 }
-                Err(source) => return Err(ProfileError::Board { layer: *spec, source }),
             }
         }
     }
+}
+
+fn is_lost(error: &BoardError) -> bool {
+    matches!(error, BoardError::Probe { .. } | BoardError::NoProbe { .. } | BoardError::Silent { .. })
+}
+
+fn all_priced(table: &CostTable, specs: &[LayerSpec]) -> bool {
+    let prices = Prices::new(table);
+    specs.iter().all(|spec| prices.price(spec).is_ok())
 }

@@ -1,10 +1,13 @@
 //! Runs the `edgeslim` binary in a folder of its own.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod running;
+
+use running::Running;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, Weak};
 
 /// A network whose whole pipeline takes seconds.
 const NETWORK: &str = r#"
@@ -49,12 +52,18 @@ op = "head"
 input = "pointwise"
 "#;
 
-/// A run's folder, deleted in the end.
+/// A run's folder, and one for the temporary files of its commands; deleted in the end.
 pub struct Run {
     dir: tempfile::TempDir,
+    temporary: tempfile::TempDir,
 }
 
 impl Run {
+    /// Two units and two epochs on an emulated board: the whole pipeline takes seconds.
+    pub fn small() -> Run {
+        Run::new("virtual-m4", "seed = 3", &["latency 60%"])
+    }
+
     /// A small network with its configuration; `extra` goes to the top of the file.
     pub fn new(board: &str, extra: &str, budgets: &[&str]) -> Run {
         let dir = tempfile::tempdir().unwrap();
@@ -68,7 +77,7 @@ impl Run {
              [verify]\nimages = 20\n"
         );
         std::fs::write(dir.path().join("edgeslim.toml"), config).unwrap();
-        Run { dir }
+        Run { dir, temporary: tempfile::tempdir().unwrap() }
     }
 
     /// A file of the run.
@@ -95,7 +104,7 @@ impl Run {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_edgeslim"));
-        command.args(args).arg("--run").arg(self.dir.path());
+        command.args(args).arg("--run").arg(self.dir.path()).env("TMPDIR", self.temporary.path());
         command
     }
 
@@ -116,30 +125,19 @@ impl Run {
         error
     }
 
-    /// Kills a command without warning once it has written `file`; the emulators that it started end with it.
-    pub fn kill_at(&self, args: &[&str], file: &str) {
-        let mut child = self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let started = Instant::now();
-        while !self.path(file).exists() {
-            assert!(started.elapsed() < Duration::from_secs(120), "{file} was not written");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        assert!(child.try_wait().unwrap().is_none(), "the command had ended before it was killed");
-        let children = format!("/proc/{0}/task/{0}/children", child.id());
-        let children = std::fs::read_to_string(children).unwrap_or_default();
-        let _ = child.kill();
-        child.wait().unwrap();
-        let killed = Instant::now();
-        for emulator in children.split_whitespace() {
-            let comm = format!("/proc/{emulator}/comm");
-            while std::fs::read_to_string(&comm).is_ok_and(|name| name.starts_with("qemu")) {
-                assert!(
-                    killed.elapsed() < Duration::from_secs(10),
-                    "an emulator outlives the command that started it"
-                );
-                std::thread::sleep(Duration::from_millis(10));
-            }
-        }
+    /// What a command that succeeds says on the error stream.
+    pub fn told(&self, args: &[&str]) -> String {
+        let Output { status, stderr, .. } = self.command(args).output().unwrap();
+        let told = String::from_utf8(stderr).unwrap();
+        assert!(status.success(), "edgeslim {args:?}: {told}");
+        told
+    }
+
+    /// Starts a command.
+    pub fn start(&self, args: &[&str]) -> Running<'_> {
+        let stderr = tempfile::NamedTempFile::new().unwrap();
+        let child = self.command(args).stdout(Stdio::null()).stderr(stderr.reopen().unwrap()).spawn();
+        Running { run: self, child: child.unwrap(), stderr }
     }
 
     /// Every file of the run but the log, the summary (it has durations) and the charts' pages of them.
@@ -148,6 +146,18 @@ impl Run {
         collect(self.dir.path(), self.dir.path(), &mut files);
         files
     }
+}
+
+/// A finished run of the one kind that a test file asks for; the last test that uses it deletes it.
+pub fn finished(new: fn() -> Run) -> Arc<Run> {
+    static SHARED: Mutex<Weak<Run>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap();
+    shared.upgrade().unwrap_or_else(|| {
+        let run = Arc::new(new());
+        run.edgeslim(&["run", "--json"]);
+        *shared = Arc::downgrade(&run);
+        run
+    })
 }
 
 fn collect(root: &Path, dir: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {

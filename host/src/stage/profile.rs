@@ -52,18 +52,14 @@ pub fn profile(ctx: &Context) -> Result<()> {
         let table = measure(ctx, &mut bench, &specs, &partial)?;
         table.write(&outputs[0])?;
         ctx.ui.say(format!("profile: {} of {} layers measured", table.len(), specs.len()));
-        if let Some(HeldOut { median, p90, .. }) = Prices::new(&table).held_out_error()
-            && table.len() < specs.len()
-        {
-            let (median, p90) = (100.0 * median, 100.0 * p90);
-            ctx.ui.say(format!(
-                "profile: the others are interpolated; of the measured ones, left out in turn, half come out within \
-                 {median:.2} % and nine in ten within {p90:.2} %"
-            ));
+        if table.len() < specs.len() {
+            ctx.ui.say(format!("profile: the others are interpolated; {}", interpolation(&table)));
         }
         let (sum, whole) = reconcile(ctx, &mut bench, &table)?;
         let (unit, off) = (&table.provenance.unit, 100.0 * (sum / whole - 1.0));
-        ctx.ui.say(format!("profile: sum of the layers {sum:.0}, whole network {whole:.0} {unit} ({off:+.2} %)"));
+        ctx.ui.say(format!(
+            "profile: sum of the layers {sum:.0}, whole network {whole:.0} {unit} ({off:+.2} %)"
+        ));
         let _ = std::fs::remove_file(&partial);
         Ok(())
     })?;
@@ -135,6 +131,18 @@ pub fn profile_list(
     Ok(table)
 }
 
+/// How far interpolated prices are off, as far as that is known.
+fn interpolation(table: &CostTable) -> String {
+    match Prices::new(table).held_out_error() {
+        None => "too few were measured to tell how well, give --time more to know".into(),
+        Some(HeldOut { median, p90, .. }) => format!(
+            "of the measured ones, left out in turn, half come out within {:.2} % and nine in ten within {:.2} %",
+            100.0 * median,
+            100.0 * p90
+        ),
+    }
+}
+
 /// The full network with made-up weights, or the widest uniform one that fits: the sum of its layers' prices, and
 /// what it takes in one go on the board.
 fn reconcile(ctx: &Context, bench: &mut Bench<'_>, table: &CostTable) -> Result<(f64, f64)> {
@@ -146,8 +154,7 @@ fn reconcile(ctx: &Context, bench: &mut Bench<'_>, table: &CostTable) -> Result<
     let networks = std::iter::once(ctx.graph.full()).chain(uniform_networks(&ctx.graph));
     let mut fitting = networks.filter_map(|channels| fits(&channels).transpose());
     let lowered = fitting.next().context("the smallest network fits")??;
-    let sum = Prices::new(table).total(lowered.layers.iter().map(|layer| &layer.spec));
-    let sum = sum.context("too few layers were measured to price a whole network; give --time more")?.value;
+    let sum = Prices::new(table).total(lowered.layers.iter().map(|layer| &layer.spec))?.value;
     let blob = encode(&made_up(&lowered), &memory::plan(&lowered).layout)?;
     let mut link = bench.open()?;
     link.load_model(blob.bytes())?;
