@@ -170,6 +170,26 @@ fn a_candidate_that_does_not_exist_is_answered_with_the_names() {
     let run = profiled_and_trained();
     run.edgeslim(&["search", "--json"]);
     says(&run.refused(&["deploy", "autoslim"]), &["autoslim-latency-60%"]);
+    says(&run.refused(&["deploy", "full"]), &["run `edgeslim retrain` first"]);
+}
+
+#[test]
+fn models_that_are_outdated_or_edited_are_neither_deployed_nor_verified() {
+    let run = profiled_and_trained();
+    for stage in ["search", "retrain", "quantize"] {
+        run.edgeslim(&[stage, "--json"]);
+    }
+    let path = run.path("subnets/8-24/int8.model");
+    let mut model = fs::read(&path).unwrap();
+    model.push(0);
+    fs::write(&path, model).unwrap();
+    says(&run.refused(&["deploy", "full"]), &["int8.model", "run `edgeslim quantize` first"]);
+    run.edgeslim(&["quantize", "--json"]);
+    run.edit("epochs = 2", "epochs = 3");
+    for stage in ["train", "search", "retrain"] {
+        run.edgeslim(&[stage, "--json"]);
+    }
+    says(&run.refused(&["verify"]), &["run `edgeslim quantize` first"]);
     says(&run.refused(&["deploy", "full"]), &["run `edgeslim quantize` first"]);
 }
 

@@ -4,6 +4,7 @@ use super::Context;
 use super::retrain::{model_path, seeds, weights_path};
 use super::search::SearchRecord;
 use crate::memory;
+use crate::network::Channels;
 use crate::network::lower::lower;
 use crate::quantize::encode;
 use crate::run::{Stage, write_atomic};
@@ -27,12 +28,8 @@ pub fn quantize(ctx: &Context) -> Result<()> {
     let found = SearchRecord::load(ctx, "quantize")?;
     super::retrain::require(ctx, &found, "quantize")?;
     let subnets = found.subnets();
-    let seed = seeds(ctx)[0];
-    let inputs: Vec<_> = subnets.iter().map(|c| ("retrain", weights_path(ctx, c, seed))).collect();
-    let outputs: Vec<_> = subnets.iter().map(|c| model_path(ctx, c)).collect();
-    let asked = (&ctx.graph, &subnets, ctx.config.data.search_images, ctx.config.seed, &ctx.data.digest);
-    let stage = Stage { name: "quantize", config: &asked, inputs: &inputs, outputs: &outputs };
-    let outcome = ctx.dir.stage(&stage, || {
+    let (inputs, outputs) = files(ctx, &subnets);
+    let outcome = ctx.dir.stage(&stage(&asked(ctx, &subnets)?, &inputs, &outputs), || {
         let bar = ctx.ui.bar("quantize", subnets.len());
         for (channels, (_, weights)) in subnets.iter().zip(&inputs) {
             let engine = ctx.trained(weights)?;
@@ -46,4 +43,31 @@ pub fn quantize(ctx: &Context) -> Result<()> {
     })?;
     ctx.tell("quantize", outcome);
     Ok(())
+}
+
+/// Refuses models that are missing, edited, or of other weights or another configuration.
+pub(super) fn require(ctx: &Context, found: &SearchRecord, reader: &str) -> Result<()> {
+    let subnets = found.subnets();
+    let (inputs, outputs) = files(ctx, &subnets);
+    ctx.dir.require(&stage(&asked(ctx, &subnets)?, &inputs, &outputs), reader)
+}
+
+fn stage<'a>(
+    asked: &'a serde_json::Value,
+    inputs: &'a [(&'static str, PathBuf)],
+    outputs: &'a [PathBuf],
+) -> Stage<'a, serde_json::Value> {
+    Stage { name: "quantize", config: asked, inputs, outputs }
+}
+
+/// The weights and the model of every subnet.
+fn files(ctx: &Context, subnets: &[Channels]) -> (Vec<(&'static str, PathBuf)>, Vec<PathBuf>) {
+    let seed = seeds(ctx)[0];
+    let weights = subnets.iter().map(|c| ("retrain", weights_path(ctx, c, seed))).collect();
+    (weights, subnets.iter().map(|c| model_path(ctx, c)).collect())
+}
+
+fn asked(ctx: &Context, subnets: &[Channels]) -> Result<serde_json::Value> {
+    let Context { config, graph, data, .. } = ctx;
+    Ok(serde_json::to_value((graph, subnets, config.data.search_images, config.seed, &data.digest))?)
 }

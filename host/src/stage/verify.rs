@@ -46,6 +46,7 @@ struct BoardRecord {
 pub fn verify(ctx: &Context) -> Result<()> {
     let found = SearchRecord::load(ctx, "verify")?;
     super::retrain::require(ctx, &found, "verify")?;
+    super::quantize::require(ctx, &found, "verify")?;
     for name in &ctx.config.verify.all_images {
         found.candidate(name).context("verify.all_images in edgeslim.toml")?;
     }
