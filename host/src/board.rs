@@ -1,14 +1,18 @@
 //! The only file that names probe-rs: board files, opening a board, and the link to its firmware.
 
 mod file;
+mod layout;
 mod link;
 mod model;
+mod new;
 mod open;
 mod timing;
 
 pub use device_bench::wire::RamUsed;
-pub use file::{BoardFile, MemoryMap, ProbeKind, RunFrom, Unit, embedded, load};
+pub use file::{BoardFile, ProbeKind, RunFrom, Unit, embedded, load};
+pub use layout::{LayoutError, MemoryMap};
 pub use link::{BoardInfo, Link};
+pub use new::{NewBoardError, new_board};
 pub use timing::{LayerPlan, LayerTiming, ModelTiming};
 
 use device_bench::wire::{FaultKind, Refusal};
@@ -33,7 +37,17 @@ pub enum BoardError {
         /// Why.
         reason: String,
     },
-    /// probe-rs does not know the chip, or its memory map has no boot or RAM region.
+    /// No firmware can be linked for the chip.
+    #[error("{board}: {chip}: {source}")]
+    Layout {
+        /// The board.
+        board: String,
+        /// Its chip.
+        chip: String,
+        /// Why.
+        source: LayoutError,
+    },
+    /// probe-rs does not know the chip.
     #[error("{board}: chip `{chip}`: {reason}; `chip` in the board file must be a probe-rs target")]
     Chip {
         /// The board.

@@ -1,6 +1,7 @@
 //! What a person types.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use edgeslim::board::RunFrom;
 use edgeslim::engine::DeviceChoice;
 use std::path::PathBuf;
 
@@ -83,7 +84,8 @@ pub enum Command {
     },
     /// Lists the boards, or shows one.
     #[command(
-        after_help = "Examples:\n  edgeslim boards\n  edgeslim boards show virtual-m4\n  edgeslim boards build virtual-m4"
+        after_help = "Examples:\n  edgeslim boards\n  edgeslim boards show virtual-m4\n  edgeslim boards build virtual-m4\n  \
+                      edgeslim boards new --chip STM32L4R5ZITx"
     )]
     Boards {
         /// What to do with one.
@@ -162,6 +164,40 @@ pub enum BoardAction {
         /// Its name, or a file.
         name: String,
     },
+    /// Writes a first board file for a chip that probe-rs knows, at its clock after reset.
+    #[command(
+        after_help = "Examples:\n  edgeslim boards new --chip STM32L4R5ZITx\n  edgeslim boards new --chip nRF52840_xxAA --run-from flash \
+                      --out my-board.toml\n  edgeslim profile --board my-board.toml --run runs/first"
+    )]
+    New {
+        /// probe-rs's name of the chip.
+        #[arg(long)]
+        chip: String,
+        /// Where the firmware runs: RAM where it fits there, so that nothing is flashed, else flash.
+        #[arg(long, value_enum)]
+        run_from: Option<Place>,
+        /// The file; CHIP.toml in this directory.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// Where firmware runs.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Place {
+    /// RAM.
+    Ram,
+    /// Flash.
+    Flash,
+}
+
+impl From<Place> for RunFrom {
+    fn from(place: Place) -> RunFrom {
+        match place {
+            Place::Ram => RunFrom::Ram,
+            Place::Flash => RunFrom::Flash,
+        }
+    }
 }
 
 /// Shows one thing.

@@ -6,11 +6,12 @@ mod print;
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use cli::{BoardAction, Cli, Command, Common, Show};
+use edgeslim::board::RunFrom;
 use edgeslim::config::RunConfig;
 use edgeslim::stage::{self, Context, Overrides};
 use edgeslim::ui::Ui;
 use edgeslim::{board, firmware, profile, run};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,6 +68,10 @@ fn execute(cli: Cli, stop: &Arc<AtomicBool>) -> Result<()> {
             let elf = firmware::build(&board, &board.memory()?)?;
             return print::path(&elf, common.json);
         }
+        Command::Boards { action: Some(BoardAction::New { chip, run_from, out }) } => {
+            let out = new_board(&chip, run_from.map(Into::into), out)?;
+            return print::path(&out, common.json);
+        }
         Command::Networks { action: None } => return print::networks(common.json),
         Command::Networks { action: Some(Show::Show { name }) } => return print::network(&name, common.json),
         Command::Profile { layers: Some(list), out, .. } => {
@@ -106,6 +111,14 @@ fn overrides(common: &Common) -> Overrides {
         threads: common.threads,
         ..Overrides::default()
     }
+}
+
+fn new_board(chip: &str, run_from: Option<RunFrom>, out: Option<PathBuf>) -> Result<PathBuf> {
+    let (name, text) = board::new_board(chip, run_from)?;
+    let out = out.unwrap_or_else(|| format!("{name}.toml").into());
+    anyhow::ensure!(!out.exists(), "{} exists already; delete it, or give another --out", out.display());
+    run::write_atomic(&out, text.as_bytes())?;
+    Ok(out)
 }
 
 fn init(dir: &Path) -> Result<()> {

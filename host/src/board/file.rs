@@ -1,10 +1,10 @@
 //! Board files: what probe-rs cannot know of a board.
 
-use super::BoardError;
+use super::{BoardError, MemoryMap};
 use crate::nearest::nearest;
-use probe_rs::config::{MemoryRegion, Registry};
+use probe_rs::config::Registry;
 use serde::{Deserialize, Serialize};
-use std::{ops::Range, path::Path};
+use std::path::Path;
 
 const EMBEDDED: [&str; 5] = [
     include_str!("../../../device-bench/boards/virtual-m0.toml"),
@@ -33,6 +33,9 @@ pub struct BoardFile {
     pub target: String,
     /// Where the firmware runs.
     pub run_from: RunFrom,
+    /// Bytes of the model region; as many as there are, or half of what RAM holds beside the code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_bytes: Option<u64>,
     /// What the board counts.
     #[serde(default)]
     pub unit: Unit,
@@ -73,15 +76,6 @@ pub enum Unit {
     Cycles,
     /// Instructions: an emulator has no cycles.
     Instructions,
-}
-
-/// The two regions that the firmware is linked into.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemoryMap {
-    /// Boot region: code and model.
-    pub code: Range<u64>,
-    /// Data, arena and stack.
-    pub ram: Range<u64>,
 }
 
 /// The boards that come with edgeslim.
@@ -136,30 +130,19 @@ impl BoardFile {
         WITH_DSP.into_iter().find(|cpu| self.core.eq_ignore_ascii_case(cpu))
     }
 
-    /// The boot region and the largest other RAM of the chip, from probe-rs.
+    /// Where firmware, model and data lie, from probe-rs's memory map.
     ///
     /// # Errors
-    /// [`BoardError::Chip`] if probe-rs does not know the chip or it lacks one of the regions.
+    /// [`BoardError::Chip`] if probe-rs does not know the chip, [`BoardError::Layout`] if the firmware does not fit.
     pub fn memory(&self) -> Result<MemoryMap, BoardError> {
         virtual_board::register();
-        let error =
-            |reason: String| BoardError::Chip { board: self.name.clone(), chip: self.chip.clone(), reason };
-        let target = Registry::from_builtin_families()
-            .get_target_by_name(&self.chip)
-            .map_err(|e| error(e.to_string()))?;
-        let code = target.memory_map.iter().find(|r| boots(r)).map(MemoryRegion::address_range);
-        let code = code.ok_or_else(|| error("it has no boot memory".to_owned()))?;
-        let rams = target.memory_map.iter().filter(|r| r.is_ram()).map(MemoryRegion::address_range);
-        let ram = rams.filter(|r| *r != code).max_by_key(|r| r.end - r.start);
-        Ok(MemoryMap { code, ram: ram.ok_or_else(|| error("it has no RAM".to_owned()))? })
-    }
-}
-
-fn boots(region: &MemoryRegion) -> bool {
-    match region {
-        MemoryRegion::Ram(r) => r.access.is_some_and(|a| a.boot),
-        MemoryRegion::Nvm(r) => r.access.is_some_and(|a| a.boot),
-        MemoryRegion::Generic(_) => false,
+        let (board, chip) = (self.name.clone(), self.chip.clone());
+        let target = match Registry::from_builtin_families().get_target_by_name(&self.chip) {
+            Ok(target) => target,
+            Err(error) => return Err(BoardError::Chip { board, chip, reason: error.to_string() }),
+        };
+        let map = MemoryMap::of(&target, self.run_from, self.model_bytes);
+        map.map_err(|source| BoardError::Layout { board, chip, source })
     }
 }
 
