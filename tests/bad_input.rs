@@ -41,7 +41,9 @@ fn a_probe_that_is_not_connected_is_named_with_the_next_step() {
 fn a_run_without_a_configuration_says_how_to_get_one() {
     let run = Run::small();
     fs::remove_file(run.path("edgeslim.toml")).unwrap();
-    says(&run.refused(&["train"]), &["edgeslim.toml", "edgeslim init"]);
+    let refused = run.refused(&["train"]);
+    says(&refused, &["edgeslim.toml", "edgeslim init"]);
+    assert_eq!(refused.matches("No such file").count(), 1, "a cause is told once: {refused}");
 }
 
 #[test]
