@@ -1,11 +1,13 @@
 //! The only file that names probe-rs: board files, opening a board, and the link to its firmware.
 
+mod cpu;
 mod file;
 mod layout;
 mod link;
 mod model;
 mod new;
 mod open;
+pub mod setup;
 mod timing;
 
 pub use device_bench::wire::RamUsed;
@@ -36,6 +38,39 @@ pub enum BoardError {
         path: PathBuf,
         /// Why.
         reason: String,
+    },
+    /// The core cannot run the firmware.
+    #[error("{board}: its core is a {core}, which does not run {target}; {advice}")]
+    Core {
+        /// The board.
+        board: String,
+        /// What its core is.
+        core: String,
+        /// The target of the board file.
+        target: String,
+        /// What to write instead.
+        advice: String,
+    },
+    /// Firmware in RAM needs exceptions there.
+    #[error(
+        "{board}: its vector table cannot be moved to {address:#010x} (it stays at {found:#010x}), as on a Cortex-M0; \
+         write run_from = \"flash\" in the board file"
+    )]
+    Vectors {
+        /// The board.
+        board: String,
+        /// Where the firmware's table is.
+        address: u32,
+        /// Where the core's stays.
+        found: u32,
+    },
+    /// The set-up script failed.
+    #[error("{board}: {source}")]
+    Setup {
+        /// The board.
+        board: String,
+        /// The step and why.
+        source: setup::SetupError,
     },
     /// No firmware can be linked for the chip.
     #[error("{board}: {chip}: {source}")]

@@ -1,6 +1,6 @@
 //! Board files: what probe-rs cannot know of a board.
 
-use super::{BoardError, MemoryMap};
+use super::{BoardError, MemoryMap, setup};
 use crate::nearest::nearest;
 use probe_rs::config::Registry;
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,9 @@ pub struct BoardFile {
     /// Caches to switch on; must be empty, as the firmware cannot yet.
     #[serde(default)]
     pub caches: Vec<String>,
+    /// Register accesses after each reset, before the firmware starts: clock tree, wait states.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub setup: Vec<setup::Step>,
 }
 
 /// How a board is reached.
@@ -107,6 +110,7 @@ fn read(path: &Path) -> Result<BoardFile, BoardError> {
     if !board.caches.is_empty() {
         return Err(BoardError::Caches { board: board.name, caches: board.caches });
     }
+    setup::check(&board.setup).map_err(|e| error(e.to_string()))?;
     Ok(board)
 }
 

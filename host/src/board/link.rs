@@ -1,13 +1,9 @@
 //! An open board and the request loop over RTT.
 
-use super::{BoardError, BoardFile, Unit, open};
+use super::{BoardError, BoardFile, RunFrom, Unit, open};
 use device_bench::wire::{self, Fault, FaultKind, Hello, Request, Response};
-use probe_rs::{
-    Session,
-    rtt::{Rtt, find_rtt_control_block_in_raw_file},
-};
+use probe_rs::{Session, rtt::Rtt};
 use std::{
-    fs,
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -19,6 +15,8 @@ const IDLE: Duration = Duration::from_micros(200);
 pub struct Link {
     pub(super) session: Session,
     rtt: Rtt,
+    firmware: open::Firmware,
+    pub(super) file: BoardFile,
     pub(super) board: String,
     pub(super) unit: Unit,
     pub(super) core_hz: Option<u32>,
@@ -92,17 +90,21 @@ impl Link {
     /// # Errors
     /// [`BoardError`] with the step that failed.
     pub fn open(board: &BoardFile, elf: &Path) -> Result<Link, BoardError> {
-        let step = |step| failed(&board.name, step);
         let mut session = open::attach(board)?;
-        open::load(&mut session, elf, &board.name)?;
-        let image = fs::read(elf).map_err(|e| step("reading the firmware")(e.into()))?;
-        let address = find_rtt_control_block_in_raw_file(&image)
-            .map_err(|e| step("reading the firmware")(e.into()))?
-            .ok_or_else(|| step("reading the firmware")("it has no RTT control block".into()))?;
-        let rtt = open::start(&mut session, address, &board.name)?;
+        // RAM is written after the reset, flash before it: a flash algorithm leaves RAM and clocks as it likes.
+        if board.run_from == RunFrom::Ram {
+            open::reset(&mut session, board)?;
+        }
+        let firmware = open::load(&mut session, elf, board)?;
+        if board.run_from == RunFrom::Flash {
+            open::reset(&mut session, board)?;
+        }
+        let rtt = open::start(&mut session, &firmware, board)?;
         let mut link = Link {
             session,
             rtt,
+            firmware,
+            file: board.clone(),
             board: board.name.clone(),
             unit: board.unit,
             core_hz: board.core_hz,
@@ -113,6 +115,15 @@ impl Link {
         };
         link.hello()?;
         Ok(link)
+    }
+
+    /// Writes to the flash of which the model region is a part, and starts the firmware anew.
+    pub(super) fn flash(&mut self, address: u32, bytes: &[u8]) -> Result<(), BoardError> {
+        open::flash(&mut self.session, address.into(), bytes, &self.board)?;
+        open::reset(&mut self.session, &self.file)?;
+        self.rtt = open::start(&mut self.session, &self.firmware, &self.file)?;
+        self.received.clear();
+        self.hello()
     }
 
     /// What the firmware said of itself when it was opened.

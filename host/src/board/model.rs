@@ -1,12 +1,12 @@
 //! A model on the board: written, run, and the RAM that it used.
 
 use super::link::failed;
-use super::{BoardError, Link};
+use super::{BoardError, Link, RunFrom};
 use device_bench::wire::{self, RamUsed, Request, Response};
 use probe_rs::MemoryInterface;
 
 impl Link {
-    /// Writes a model blob into the board's model region, reads it back and has the firmware check it.
+    /// Writes a model blob into the board's model region, RAM or flash, reads it back and has the firmware check it.
     ///
     /// # Errors
     /// As [`Link::request`]; [`BoardError::Refused`] if the region or the arena is too small,
@@ -18,7 +18,12 @@ impl Link {
             let reason = wire::Refusal::Memory { needed, available };
             return Err(BoardError::Refused { board: self.board.clone(), reason });
         }
-        self.write_verified(self.info().model_address, blob)?;
+        let address = self.info().model_address;
+        if self.file.run_from == RunFrom::Ram {
+            self.write_verified(address, blob)?;
+        } else if !self.holds(address, blob)? {
+            self.flash(address, blob)?;
+        }
         let loaded = self.request(&Request::LoadModel { len: needed }, |response| match response {
             Response::Model { n_layers, macs, .. } => Some((usize::from(n_layers), macs)),
             _ => None,
@@ -62,6 +67,14 @@ impl Link {
             Response::RamUsed(used) => Some(used),
             _ => None,
         })
+    }
+
+    fn holds(&mut self, address: u32, bytes: &[u8]) -> Result<bool, BoardError> {
+        let error = failed(&self.board, "reading the model region");
+        let mut found = vec![0; bytes.len()];
+        let mut core = self.session.core(0).map_err(|e| error(e.into()))?;
+        core.read_8(u64::from(address), &mut found).map_err(|e| error(e.into()))?;
+        Ok(found == bytes)
     }
 
     fn write_verified(&mut self, address: u32, bytes: &[u8]) -> Result<(), BoardError> {

@@ -1,15 +1,16 @@
 //! Opening a board: attach, load and verify the firmware, start it.
 
 use super::link::{failed, silent};
-use super::{BoardError, BoardFile, ProbeKind};
+use super::setup::{self, Registers};
+use super::{BoardError, BoardFile, ProbeKind, cpu};
 use probe_rs::{
-    MemoryInterface, Permissions, Session,
+    Core, MemoryInterface, Permissions, Session,
     flashing::{BootInfo, DownloadOptions, ElfLoader, ElfOptions, ImageLoader},
     probe::list::Lister,
-    rtt::{Rtt, ScanRegion},
+    rtt::{Rtt, ScanRegion, find_rtt_control_block_in_raw_file},
 };
 use std::{
-    fs::File,
+    io::Cursor,
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -39,26 +40,75 @@ pub(super) fn attach(board: &BoardFile) -> Result<Session, BoardError> {
     session.map_err(|e| failed(&board.name, "attaching to the chip")(e.into()))
 }
 
-pub(super) fn load(session: &mut Session, elf: &Path, board: &str) -> Result<(), BoardError> {
-    let error = failed(board, "loading the firmware");
-    let mut loader = session.target().flash_loader();
-    let mut file = File::open(elf).map_err(|e| error(e.into()))?;
-    let image = ElfLoader(ElfOptions::default());
-    image.load(&mut loader, session, &mut file).map_err(|e| error(e.into()))?;
-    let mut options = DownloadOptions::default();
-    options.verify = true;
-    let boot = loader.boot_info();
-    loader.commit(session, options).map_err(|e| error(e.into()))?;
-    match boot {
-        BootInfo::FromRam { vector_table_addr, .. } => session.prepare_running_on_ram(vector_table_addr, 0),
-        BootInfo::Other => session.core(0).and_then(|mut core| core.reset_and_halt(HALT_TIMEOUT)).map(drop),
-    }
-    .map_err(|e| error(e.into()))
+/// A firmware in the board's memory: what it takes to start it, again and again.
+pub(super) struct Firmware {
+    control_block: u64,
+    /// Its vector table, if it runs from RAM.
+    vectors_in_ram: Option<u64>,
 }
 
-pub(super) fn start(session: &mut Session, address: u64, board: &str) -> Result<Rtt, BoardError> {
-    let error = failed(board, "starting the firmware");
+/// Resets the chip, checks that its core is what the board file says, and runs the set-up script.
+pub(super) fn reset(session: &mut Session, board: &BoardFile) -> Result<(), BoardError> {
+    let error = failed(&board.name, "resetting the core");
     let mut core = session.core(0).map_err(|e| error(e.into()))?;
+    core.reset_and_halt(HALT_TIMEOUT).map_err(|e| error(e.into()))?;
+    cpu::check(&mut core, board)?;
+    setup::run(&board.setup, &mut Bus(&mut core))
+        .map_err(|source| BoardError::Setup { board: board.name.clone(), source })
+}
+
+/// Writes and verifies the firmware, in RAM or flash.
+pub(super) fn load(session: &mut Session, elf: &Path, board: &BoardFile) -> Result<Firmware, BoardError> {
+    let error = failed(&board.name, "loading the firmware");
+    let image = std::fs::read(elf).map_err(|e| error(e.into()))?;
+    let control_block = find_rtt_control_block_in_raw_file(&image)
+        .map_err(|e| error(e.into()))?
+        .ok_or_else(|| error("it has no RTT control block".into()))?;
+    let mut loader = session.target().flash_loader();
+    let format = ElfLoader(ElfOptions::default());
+    format.load(&mut loader, session, &mut Cursor::new(image)).map_err(|e| error(e.into()))?;
+    let vectors_in_ram = match loader.boot_info() {
+        BootInfo::FromRam { vector_table_addr, .. } => Some(vector_table_addr),
+        BootInfo::Other => None,
+    };
+    loader.commit(session, verified()).map_err(|e| error(e.into()))?;
+    Ok(Firmware { control_block, vectors_in_ram })
+}
+
+/// Writes bytes to flash and reads them back; the core is halted in the end, its RAM used by the flash algorithm.
+pub(super) fn flash(
+    session: &mut Session,
+    address: u64,
+    bytes: &[u8],
+    board: &str,
+) -> Result<(), BoardError> {
+    let error = failed(board, "flashing the model");
+    let mut loader = session.target().flash_loader();
+    loader.add_data(address, bytes).map_err(|e| error(e.into()))?;
+    loader.commit(session, verified()).map_err(|e| error(e.into()))
+}
+
+fn verified() -> DownloadOptions<'static> {
+    let mut options = DownloadOptions::default();
+    options.verify = true;
+    options
+}
+
+/// Starts the firmware on the halted core, and its RTT.
+pub(super) fn start(
+    session: &mut Session,
+    firmware: &Firmware,
+    board: &BoardFile,
+) -> Result<Rtt, BoardError> {
+    let error = failed(&board.name, "starting the firmware");
+    if let Some(vectors) = firmware.vectors_in_ram {
+        session.prepare_running_on_ram(vectors, 0).map_err(|e| error(e.into()))?;
+    }
+    let mut core = session.core(0).map_err(|e| error(e.into()))?;
+    if let Some(vectors) = firmware.vectors_in_ram {
+        cpu::check_vectors(&mut core, vectors, board)?;
+    }
+    let (address, board) = (firmware.control_block, board.name.as_str());
     core.write_8(address, &[0; CONTROL_BLOCK_HEADER]).map_err(|e| error(e.into()))?;
     core.run().map_err(|e| error(e.into()))?;
     let start = Instant::now();
@@ -76,5 +126,20 @@ pub(super) fn start(session: &mut Session, address: u64, board: &str) -> Result<
             return Err(silent(board, START_TIMEOUT, &mut core));
         }
         thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A core's bus, for a set-up script.
+struct Bus<'a, 'b>(&'a mut Core<'b>);
+
+impl Registers for Bus<'_, '_> {
+    type Error = probe_rs::Error;
+
+    fn read(&mut self, address: u32) -> Result<u32, probe_rs::Error> {
+        self.0.read_word_32(address.into())
+    }
+
+    fn write(&mut self, address: u32, value: u32) -> Result<(), probe_rs::Error> {
+        self.0.write_word_32(address.into(), value)
     }
 }

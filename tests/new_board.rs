@@ -1,0 +1,92 @@
+//! An emulated board taken for a new one: its file is made by `boards new`, its firmware and models are flashed.
+
+use device_bench::kernels::KernelSet;
+use device_bench::{LayerSpec, Op};
+use edgeslim::board::{BoardError, BoardFile, LayerPlan, Link, RunFrom, new_board, setup::Step};
+use edgeslim::firmware;
+use edgeslim_tests::case::{Random, bytes, random_case};
+
+/// MPS2's user LEDs: a register that keeps what is written.
+const LEDS: u32 = 0x4002_8000;
+
+/// A file for the chip, and the lines that tell a virtual board from a real one.
+fn file(chip: &str, run_from: RunFrom) -> BoardFile {
+    let (_, text) = new_board(chip, Some(run_from)).unwrap();
+    let text = text.replace("unit = \"cycles\"", "unit = \"instructions\"");
+    toml::from_str(&format!("{text}probe = \"virtual\"\nmachine = \"mps2-an386\"\n")).unwrap()
+}
+
+fn open(board: &BoardFile) -> Result<Link, BoardError> {
+    Link::open(board, &firmware::build(board, &board.memory().unwrap()).unwrap())
+}
+
+#[test]
+fn models_in_flash_are_byte_exact_and_replace_each_other() {
+    let board = file("virtual-mps2-an386-flash", RunFrom::Flash);
+    let mut link = open(&board).unwrap();
+    let mut random = Random(11);
+    let cases: Vec<_> = [Op::Conv, Op::Depthwise, Op::Linear].map(|op| random_case(&mut random, op)).into();
+    // Back to the first: what was flashed over it must be erased, as programming only clears bits.
+    for case in cases.iter().chain(&cases[..1]) {
+        let blob = case.blob();
+        link.load_model(bytes(&blob)).unwrap();
+        assert_eq!(
+            link.run_model(&case.input()).unwrap(),
+            case.run(&blob, KernelSet::Portable),
+            "{}",
+            case.spec
+        );
+        // The same model again is already there.
+        link.load_model(bytes(&blob)).unwrap();
+        assert_eq!(
+            link.run_model(&case.input()).unwrap(),
+            case.run(&blob, KernelSet::Portable),
+            "{}",
+            case.spec
+        );
+    }
+}
+
+#[test]
+fn a_layer_takes_as_many_instructions_from_flash_as_from_ram() {
+    let spec = LayerSpec::linear(64, 10);
+    let plan = LayerPlan { warmups: 1, samples: 3, seed: 1 };
+    let time = |chip, run_from| {
+        let timing = open(&file(chip, run_from)).unwrap().time_layer(&spec, &plan).unwrap();
+        (timing.samples, timing.n_calls)
+    };
+    let flash = time("virtual-mps2-an386-flash", RunFrom::Flash);
+    assert_eq!(flash, time("virtual-mps2-an386", RunFrom::Ram));
+}
+
+#[test]
+fn a_set_up_script_runs_before_the_firmware_and_a_failed_wait_ends_it() {
+    let mut board = file("virtual-mps2-an386-flash", RunFrom::Flash);
+    let step = |wait: bool| {
+        let (address, mask, value, what) = (LEDS, 3, 2, "the second LED".to_owned());
+        if wait {
+            Step::Wait { address, mask, value, timeout_ms: 50, what }
+        } else {
+            Step::Modify { address, mask, value, what }
+        }
+    };
+    board.setup = vec![step(false), step(true)];
+    let mut link = open(&board).unwrap();
+    let case = random_case(&mut Random(5), Op::Linear);
+    link.load_model(bytes(&case.blob())).unwrap();
+
+    board.setup.remove(0);
+    let Err(error) = open(&board) else { panic!("a LED that nobody switched on is on") };
+    let error = error.to_string();
+    assert!(error.contains("step 1, the second LED") && error.contains("is still 0x00000000"), "{error}");
+}
+
+#[test]
+fn firmware_that_the_core_cannot_run_is_refused_before_it_is_loaded() {
+    let mut board = file("virtual-mps2-an386", RunFrom::Ram);
+    let elf = firmware::build(&board, &board.memory().unwrap()).unwrap();
+    board.target = "thumbv8m.main-none-eabihf".to_owned();
+    let Err(error) = Link::open(&board, &elf) else { panic!("an M4 runs Armv8-M") };
+    let error = error.to_string();
+    assert!(error.contains("Cortex-M4") && error.contains("thumbv7em-none-eabihf"), "{error}");
+}
