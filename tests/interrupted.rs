@@ -38,6 +38,20 @@ fn a_run_that_was_killed_goes_on_and_ends_with_the_same_bytes() {
 }
 
 #[test]
+fn a_second_command_in_a_directory_is_refused_with_the_process_that_works_there() {
+    let run = longer();
+    let mut first = run.start(&["run"]);
+    first.wait_for(PARTIAL);
+    let refused = run.refused(&["train"]);
+    assert!(
+        refused.contains(&format!("process {}", first.id())) && refused.contains("wait for it"),
+        "{refused}"
+    );
+    first.kill();
+    run.edgeslim(&["profile", "--json"]);
+}
+
+#[test]
 fn ctrl_c_ends_any_stage_and_the_next_run_ends_with_the_same_bytes() {
     let (whole, interrupted) = (finished(longer), longer());
     for (begun, unwritten, message) in [

@@ -3,8 +3,10 @@
 //! A stage is skipped when its stamp, a hash of its configuration, its inputs and edgeslim's sources, is unchanged
 //! and its outputs are the ones it wrote, like make. Files are written to a temporary name and renamed.
 
+mod lock;
 mod log;
 
+use lock::Lock;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -43,6 +45,14 @@ pub enum RunError {
         /// The stage to run.
         producer: String,
     },
+    /// Another edgeslim works on it.
+    #[error("another edgeslim, process {owner}, works on this run (it holds {path}); wait for it or stop it")]
+    Busy {
+        /// The lock file.
+        path: PathBuf,
+        /// Number of the process.
+        owner: String,
+    },
     /// A stage ended without one of its files.
     #[error("{stage}: did not write {path}; this is a bug of edgeslim")]
     MissingOutput {
@@ -75,10 +85,11 @@ pub struct Stage<'a, C> {
     pub outputs: &'a [PathBuf],
 }
 
-/// A run directory.
-#[derive(Debug, Clone)]
+/// A run directory; nobody else works on it meanwhile.
+#[derive(Debug)]
 pub struct RunDir {
     root: PathBuf,
+    _lock: Lock,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -91,10 +102,11 @@ impl RunDir {
     /// Opens the run directory `root`, making it where it does not exist.
     ///
     /// # Errors
-    /// [`RunError::Io`] where it cannot be made.
+    /// [`RunError::Io`] where it cannot be made, [`RunError::Busy`] where another edgeslim works on it.
     pub fn open(root: &Path) -> Result<RunDir, RunError> {
         std::fs::create_dir_all(root).map_err(|source| io_error(root, source))?;
-        Ok(RunDir { root: root.to_owned() })
+        let lock = Lock::take(&root.join("stamps").join("lock"))?;
+        Ok(RunDir { root: root.to_owned(), _lock: lock })
     }
 
     /// A file of this run.

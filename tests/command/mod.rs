@@ -7,7 +7,7 @@ use running::Running;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// A network whose whole pipeline takes seconds.
 const NETWORK: &str = r#"
@@ -56,6 +56,8 @@ input = "pointwise"
 pub struct Run {
     dir: tempfile::TempDir,
     temporary: tempfile::TempDir,
+    /// A run directory serves one command at a time.
+    turn: Mutex<()>,
 }
 
 impl Run {
@@ -77,7 +79,7 @@ impl Run {
              [verify]\nimages = 20\n"
         );
         std::fs::write(dir.path().join("edgeslim.toml"), config).unwrap();
-        Run { dir, temporary: tempfile::tempdir().unwrap() }
+        Run { dir, temporary: tempfile::tempdir().unwrap(), turn: Mutex::new(()) }
     }
 
     /// A file of the run.
@@ -108,9 +110,14 @@ impl Run {
         command
     }
 
+    fn output(&self, args: &[&str]) -> Output {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.command(args).output().unwrap()
+    }
+
     /// What a command that succeeds prints.
     pub fn edgeslim(&self, args: &[&str]) -> String {
-        let output = self.command(args).output().unwrap();
+        let output = self.output(args);
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "edgeslim {args:?}: {error}");
         String::from_utf8(output.stdout).unwrap()
@@ -118,7 +125,7 @@ impl Run {
 
     /// What a command that fails says; it is one line that begins with `error:`, no panic.
     pub fn refused(&self, args: &[&str]) -> String {
-        let Output { status, stderr, .. } = self.command(args).output().unwrap();
+        let Output { status, stderr, .. } = self.output(args);
         let error = String::from_utf8(stderr).unwrap();
         assert!(!status.success(), "edgeslim {args:?} succeeded");
         assert!(error.contains("error: ") && !error.contains("panicked"), "{error}");
@@ -127,7 +134,7 @@ impl Run {
 
     /// What a command that succeeds says on the error stream.
     pub fn told(&self, args: &[&str]) -> String {
-        let Output { status, stderr, .. } = self.command(args).output().unwrap();
+        let Output { status, stderr, .. } = self.output(args);
         let told = String::from_utf8(stderr).unwrap();
         assert!(status.success(), "edgeslim {args:?}: {told}");
         told

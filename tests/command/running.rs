@@ -29,6 +29,11 @@ impl Running<'_> {
         self.wait_until(file, |running| running.run.path(file).exists());
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has said on the error stream.
     pub fn said(&self) -> String {
         std::fs::read_to_string(self.stderr.path()).unwrap()

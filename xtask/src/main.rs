@@ -1,4 +1,4 @@
-//! What a person types in this repository: `cargo xtask demo`, `cargo xtask test`, `cargo xtask setup`.
+//! What a person types in this repository: `cargo xtask demo`, `cargo xtask test`, `cargo xtask setup`, `cargo xtask torture`.
 
 mod cuda;
 mod demo;
@@ -27,6 +27,12 @@ enum Task {
     },
     /// Install what is missing (QEMU, thumb targets), or print the command that does.
     Setup,
+    /// Kill a small run at many random moments and see that the next one ends with the same bytes.
+    Torture {
+        /// How many moments.
+        #[arg(long, default_value_t = 200)]
+        kills: usize,
+    },
     /// Format, clippy (of the firmware too), all tests, docs: what CI runs.
     Test,
 }
@@ -38,6 +44,10 @@ fn main() -> Result<()> {
             demo::demo(if fresh { demo::Start::Fresh } else { demo::Start::Resume })
         }
         Task::Setup => setup::everything(),
+        Task::Torture { kills } => {
+            setup::everything()?;
+            steps::torture(kills)
+        }
         Task::Test => {
             setup::everything()?;
             steps::test()

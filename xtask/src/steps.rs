@@ -28,6 +28,15 @@ pub fn test() -> Result<()> {
     Ok(())
 }
 
+/// The test of killed runs with so many kills instead of its few.
+///
+/// # Errors
+/// If a run ends with other bytes.
+pub fn torture(kills: usize) -> Result<()> {
+    let kills = kills.to_string();
+    cargo("torture", "test -p edgeslim --test torture -- --nocapture", &[("EDGESLIM_KILLS", &kills)])
+}
+
 fn cargo(what: &str, args: &str, env: &[(&str, &str)]) -> Result<()> {
     println!("== {what}: cargo {args}");
     let status = Command::new(env!("CARGO"))

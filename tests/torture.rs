@@ -1,0 +1,60 @@
+//! Kills a small run at random moments: whatever it was doing, the next one ends with the bytes of a run in peace.
+
+mod command;
+
+use command::{Run, differing};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Moments, unless `EDGESLIM_KILLS` says how many (`cargo xtask torture`).
+const KILLS: usize = 20;
+/// Runs at a time.
+const WORKERS: usize = 2;
+
+#[test]
+fn a_run_killed_at_any_moment_ends_with_the_same_bytes() {
+    let n_kills =
+        std::env::var("EDGESLIM_KILLS").map_or(KILLS, |n| n.parse().expect("EDGESLIM_KILLS is a number"));
+    let whole = Run::small();
+    whole.edgeslim(&["boards", "build", "virtual-m4"]);
+    let started = Instant::now();
+    whole.edgeslim(&["run", "--json"]);
+    // Those that are killed share the cores.
+    let usual = started.elapsed().mul_f64(WORKERS as f64);
+    let wanted = whole.bytes();
+    let (next, killed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                loop {
+                    let idx = next.fetch_add(1, Ordering::Relaxed);
+                    if idx >= n_kills {
+                        break;
+                    }
+                    let moment = usual.mul_f64(ChaCha8Rng::seed_from_u64(idx as u64).random_range(0.0..1.0));
+                    killed.fetch_add(usize::from(kill_after(moment, &wanted)), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let killed = killed.into_inner();
+    println!("{killed} of {n_kills} runs were killed before they ended, within {usual:?}");
+    assert!(killed * 2 >= n_kills, "only {killed} of {n_kills} were killed before they ended: no test");
+}
+
+/// Whether the run had not ended by then.
+fn kill_after(moment: Duration, wanted: &std::collections::BTreeMap<std::path::PathBuf, Vec<u8>>) -> bool {
+    let run = Run::small();
+    let mut running = run.start(&["run"]);
+    std::thread::sleep(moment);
+    let in_time = !running.has_ended();
+    if in_time {
+        running.kill();
+    }
+    run.edgeslim(&["run", "--json"]);
+    let differing = differing(&run.bytes(), wanted);
+    assert!(differing.is_empty(), "killed after {moment:?}: {differing:?} differ");
+    in_time
+}
