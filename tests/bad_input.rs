@@ -2,7 +2,7 @@
 
 mod command;
 
-use command::Run;
+use command::{Run, json};
 use std::fs;
 
 /// A run with a table and a supernet, to be spoilt.
@@ -91,6 +91,29 @@ fn an_impossible_budget_names_the_smallest_cost() {
     let run = profiled_and_trained();
     says(&run.refused(&["search", "--latency", "1%"]), &["smallest needs", "instructions"]);
     says(&run.refused(&["search", "--ram", "1kB"]), &["smallest needs", "bytes"]);
+}
+
+#[test]
+fn a_run_refuses_an_impossible_budget_before_it_trains() {
+    let run = Run::new("virtual-m4", "seed = 3", &["latency 80% and ram 1kB"]);
+    says(&run.refused(&["run"]), &["autoslim", "ram of at most 1000 bytes", "smallest needs"]);
+    assert!(!run.path("supernet.safetensors").exists());
+}
+
+#[test]
+fn budgets_that_hold_at_once_can_be_typed() {
+    let run = profiled_and_trained();
+    let searched = json(&run.edgeslim(&["search", "--json", "--budget", "latency 80% and flash 80%"]));
+    for candidate in &searched["candidates"].as_array().unwrap()[1..] {
+        let resources: Vec<&str> = candidate["budgets"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|b| b["resource"].as_str().unwrap())
+            .collect();
+        assert_eq!(resources, ["latency", "flash", "ram", "flash"], "asked for, and the board's");
+        assert_eq!(candidate["meets"], true, "{candidate}");
+    }
 }
 
 #[test]

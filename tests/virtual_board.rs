@@ -48,11 +48,17 @@ fn a_panic_and_a_hard_fault_arrive_as_typed_faults() {
         for wanted in [FaultKind::Panic, FaultKind::HardFault] {
             let mut link = open(name);
             let error = link.request(&Request::Crash { kind: wanted }, |_| Some(())).unwrap_err();
-            let BoardError::Fault { kind, ref location, pc, .. } = error else { panic!("{name}: {error}") };
+            let BoardError::Fault { kind, ref location, ref registers, .. } = error else {
+                panic!("{name}: {error}")
+            };
             assert_eq!(kind, wanted);
             match wanted {
                 FaultKind::Panic => assert!(location.contains("main.rs:"), "{location}"),
-                FaultKind::HardFault => assert_ne!(pc, 0),
+                FaultKind::HardFault => {
+                    let register = |name| registers.iter().find(|r| r.0 == name).unwrap().1;
+                    assert!(register("pc") != 0 && register("sp") != 0 && register("psr") & 0xff == 0);
+                    assert!(error.to_string().contains("pc 0x"), "{error}");
+                }
             }
         }
     }

@@ -154,19 +154,18 @@ pub enum BoardError {
     },
     /// The firmware failed; it needs a reset.
     #[error(
-        "{board}: the firmware stopped with {kind:?} at {location} (pc {pc:#010x}, cfsr {cfsr:#010x}); open the board again"
+        "{board}: the firmware stopped with {kind:?} at {location}{}; open the board again",
+        told(registers)
     )]
     Fault {
         /// The board.
         board: String,
         /// How.
         kind: FaultKind,
-        /// Source line of a panic, or `unknown`.
+        /// Source line of a panic, else the program counter.
         location: String,
-        /// Program counter.
-        pc: u32,
-        /// Configurable fault status.
-        cfsr: u32,
+        /// Registers by name as the fault left them; of a panic they are 0.
+        registers: Vec<(&'static str, u32)>,
     },
     /// No answer, and the core has not failed in a way it can tell.
     #[error(
@@ -194,4 +193,11 @@ pub enum BoardError {
         /// The board.
         board: String,
     },
+}
+
+/// The registers that are not 0, in brackets.
+fn told(registers: &[(&'static str, u32)]) -> String {
+    let told = registers.iter().filter(|(_, value)| *value != 0);
+    let told: Vec<String> = told.map(|(name, value)| format!("{name} {value:#010x}")).collect();
+    if told.is_empty() { String::new() } else { format!(" ({})", told.join(", ")) }
 }

@@ -124,8 +124,9 @@ pub enum Command {
     /// Chooses channels under budgets: search.json.
     #[command(
         after_help = "Examples:\n  edgeslim search --run runs/first\n  edgeslim search --run runs/first --latency 40% --ram 20kB\n  \
-                            edgeslim search --run runs/first --strategy autoslim --latency 3.5M\n\nEach flag is a budget of its own; \
-                            budgets that must hold at once go into edgeslim.toml as \"latency 40% and ram 20kB\"."
+                            edgeslim search --run runs/first --strategy autoslim --latency 3.5M\n\n  \
+                            edgeslim search --run runs/first --budget \"latency 40% and ram 20kB\"\n\nEach flag is a budget of its own: \
+                            a network is found for each."
     )]
     Search(SearchArgs),
     /// Trains the chosen subnets from scratch.
@@ -225,6 +226,9 @@ pub struct SearchArgs {
     /// A budget of multiply-accumulates: `1.5M`, `50%`.
     #[arg(long, value_name = "LIMIT")]
     pub macs: Vec<String>,
+    /// Budgets that must hold at once: `latency 40% and ram 20kB`.
+    #[arg(long, value_name = "BUDGETS")]
+    pub budget: Vec<String>,
     /// `autoslim`, `uniform`, `random` or `flops`.
     #[arg(long, value_name = "NAME")]
     pub strategy: Vec<String>,
@@ -235,9 +239,9 @@ impl SearchArgs {
     pub fn budgets(&self) -> Vec<String> {
         let named =
             [("latency", &self.latency), ("ram", &self.ram), ("flash", &self.flash), ("macs", &self.macs)];
-        named
-            .iter()
-            .flat_map(|(name, limits)| limits.iter().map(move |limit| format!("{name} {limit}")))
-            .collect()
+        let single = |(name, limits): (&'static str, &Vec<String>)| {
+            limits.iter().map(|limit| format!("{name} {limit}")).collect::<Vec<_>>()
+        };
+        named.into_iter().flat_map(single).chain(self.budget.iter().cloned()).collect()
     }
 }

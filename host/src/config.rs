@@ -1,5 +1,6 @@
 //! `edgeslim.toml`: everything that a run is asked for.
 
+use device_bench::bench::MAX_SAMPLES;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -136,13 +137,27 @@ pub enum ConfigError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// A count that must be at least 1.
-    #[error("{path}: {key} is 0; it must be at least 1")]
-    None {
+    /// A value that no run can use.
+    #[error("{path}: {key} is {value}; it must be {must}")]
+    Value {
         /// The file.
         path: PathBuf,
         /// Its key.
         key: &'static str,
+        /// What it has.
+        value: String,
+        /// What it may be.
+        must: String,
+    },
+    /// A list without an entry, or with one twice.
+    #[error("{path}: {key}: {problem}")]
+    List {
+        /// The file.
+        path: PathBuf,
+        /// Its key.
+        key: &'static str,
+        /// What is wrong with it.
+        problem: String,
     },
     /// The file is no valid configuration; the message has line and column.
     #[error("{path}: {source}")]
@@ -164,15 +179,57 @@ impl RunConfig {
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let config: RunConfig = toml::from_str(&text)
             .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })?;
-        match config.none() {
-            Some(key) => Err(ConfigError::None { path: path.to_owned(), key }),
-            None => Ok(config),
-        }
+        config.check(path)?;
+        Ok(config)
     }
 
-    /// The first count that is zero and must not be.
-    fn none(&self) -> Option<&'static str> {
-        let counts = [
+    fn check(&self, path: &Path) -> Result<(), ConfigError> {
+        let refuse = |key, value: String, must: &str| {
+            Err(ConfigError::Value { path: path.to_owned(), key, value, must: must.to_owned() })
+        };
+        for (key, count) in self.counts() {
+            if count == 0 {
+                return refuse(key, "0".into(), "at least 1");
+            }
+        }
+        let samples = usize::from(self.profile.samples);
+        if samples > MAX_SAMPLES {
+            return refuse("profile.samples", samples.to_string(), &format!("at most {MAX_SAMPLES}"));
+        }
+        for (key, number) in self.numbers() {
+            if !(number.is_finite() && number >= 0.0) {
+                return refuse(key, number.to_string(), "a number from 0 on");
+            }
+        }
+        for (key, list) in
+            [("search.strategies", &self.search.strategies), ("search.budgets", &self.search.budgets)]
+        {
+            let refuse = |problem| Err(ConfigError::List { path: path.to_owned(), key, problem });
+            if list.is_empty() {
+                return refuse("it is empty; name at least one".to_owned());
+            }
+            if let Some(twice) = (1..list.len()).find(|&i| list[..i].contains(&list[i])) {
+                return refuse(format!("`{}` is there twice", list[twice]));
+            }
+        }
+        Ok(())
+    }
+
+    /// Numbers that are finite and not negative.
+    fn numbers(&self) -> [(&'static str, f64); 5] {
+        [
+            ("train.learning_rate", self.train.learning_rate),
+            ("train.weight_decay", self.train.weight_decay),
+            ("retrain.learning_rate", self.retrain.recipe.learning_rate),
+            ("retrain.weight_decay", self.retrain.recipe.weight_decay),
+            ("profile.time_s", self.profile.time_s.unwrap_or(0.0)),
+        ]
+    }
+
+    /// Counts that are not 0.
+    fn counts(&self) -> [(&'static str, usize); 9] {
+        [
+            ("verify.images", self.verify.images),
             ("profile.samples", usize::from(self.profile.samples)),
             ("data.search_images", self.data.search_images),
             ("train.epochs", self.train.epochs),
@@ -181,8 +238,7 @@ impl RunConfig {
             ("retrain.batch", self.retrain.recipe.batch),
             ("retrain.seeds", self.retrain.seeds),
             ("search.recalibration_images", self.search.recalibration_images),
-        ];
-        counts.into_iter().find(|(_, count)| *count == 0).map(|(key, _)| key)
+        ]
     }
 
     /// The commented file that `edgeslim init` writes.
@@ -207,6 +263,25 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let message = RunConfig::load(&path).unwrap_err().to_string();
         assert!(message.contains("train.epochs is 0"), "{message}");
+    }
+
+    #[test]
+    fn a_value_that_no_run_can_use_is_refused_by_its_key() {
+        for (from, to, told) in [
+            ("learning_rate = 0.2", "learning_rate = -0.1", "train.learning_rate is -0.1"),
+            ("learning_rate = 0.2", "learning_rate = nan", "train.learning_rate is NaN"),
+            ("samples = ", "samples = 65 # ", "at most 64"),
+            ("images = 200", "images = 0", "verify.images is 0"),
+            ("budgets = [\"latency 50%\", \"latency 30%\"]", "budgets = []", "search.budgets: it is empty"),
+            ("budgets = [\"latency 50%\", ", "budgets = [\"latency 30%\", ", "`latency 30%` is there twice"),
+        ] {
+            assert!(RunConfig::TEMPLATE.contains(from), "{from}");
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("edgeslim.toml");
+            std::fs::write(&path, RunConfig::TEMPLATE.replacen(from, to, 1)).unwrap();
+            let message = RunConfig::load(&path).unwrap_err().to_string();
+            assert!(message.contains(told), "{message}");
+        }
     }
 
     #[test]

@@ -26,11 +26,17 @@ fn main() -> ExitCode {
     let stop = Arc::new(AtomicBool::new(false));
     match stop_on_ctrl_c(&stop).and_then(|()| execute(Cli::parse(), &stop)) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has seen enough: `edgeslim boards | head -1`.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", message(&error));
             if stop.load(Ordering::Relaxed) { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }
         }
     }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// The error and its causes, each once: many errors tell their cause themselves.

@@ -9,7 +9,13 @@ use edgeslim::network::{self, lower::lower};
 use edgeslim::stage::Context;
 use reports::record::{self, Budget, Resource, Summary, SummaryCandidate};
 use serde_json::{Value, json};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+
+/// As `println!`, but a closed pipe is an error, no panic.
+macro_rules! line {
+    ($($text:tt)*) => { writeln!(std::io::stdout(), $($text)*)? };
+}
 
 /// The image of a network that is only looked at.
 const EXAMPLE_IMAGE: network::Shape = network::Shape { h: 28, w: 28, c: 1 };
@@ -23,7 +29,7 @@ pub fn boards(boards: &[BoardFile], as_json: bool) -> Result<()> {
     }
     for board in boards {
         let emulated = if board.machine.is_some() { "emulated, " } else { "" };
-        println!("{:<14} {:<11} {emulated}{}", board.name, board.core, board.chip);
+        line!("{:<14} {:<11} {emulated}{}", board.name, board.core, board.chip);
     }
     Ok(())
 }
@@ -33,7 +39,7 @@ pub fn board(board: &BoardFile, as_json: bool) -> Result<()> {
     if as_json {
         return value(&json!(board));
     }
-    print!("{}", toml::to_string(board)?);
+    write!(std::io::stdout(), "{}", toml::to_string(board)?)?;
     Ok(())
 }
 
@@ -42,7 +48,7 @@ pub fn path(path: &Path, as_json: bool) -> Result<()> {
     if as_json {
         return value(&json!({ "path": path }));
     }
-    println!("{}", path.display());
+    line!("{}", path.display());
     Ok(())
 }
 
@@ -59,11 +65,11 @@ pub fn networks(as_json: bool) -> Result<()> {
     if as_json {
         return value(&json!(rows));
     }
-    println!("{:<20} {:>9} {:>9} {:>6}", "network (28x28x1)", "params", "MACs", "units");
+    line!("{:<20} {:>9} {:>9} {:>6}", "network (28x28x1)", "params", "MACs", "units");
     for row in rows {
         let number = |key: &str| count(row[key].as_f64().unwrap_or(0.0));
         let name = row["name"].as_str().unwrap_or_default();
-        println!("{name:<20} {:>9} {:>9} {:>6}", number("params"), number("macs"), row["units"]);
+        line!("{name:<20} {:>9} {:>9} {:>6}", number("params"), number("macs"), row["units"]);
     }
     Ok(())
 }
@@ -74,14 +80,14 @@ pub fn network(name: &str, as_json: bool) -> Result<()> {
     if as_json {
         return value(&json!(graph));
     }
-    print!("{}", network::to_toml(&graph));
+    write!(std::io::stdout(), "{}", network::to_toml(&graph))?;
     Ok(())
 }
 
 /// A cost table: CSV, or JSON with the median of each layer.
 pub fn table(table: &CostTable, as_json: bool) -> Result<()> {
     if !as_json {
-        print!("{}", table.to_csv());
+        write!(std::io::stdout(), "{}", table.to_csv())?;
         return Ok(());
     }
     let entries: Vec<Value> = table
@@ -107,11 +113,15 @@ pub fn result(ctx: &Context, command: &Command, as_json: bool) -> Result<()> {
     };
     let path = ctx.dir.path(file);
     if as_json {
-        print!("{}", std::fs::read_to_string(&path).with_context(|| path.display().to_string())?);
+        write!(
+            std::io::stdout(),
+            "{}",
+            std::fs::read_to_string(&path).with_context(|| path.display().to_string())?
+        )?;
         return Ok(());
     }
     match command {
-        Command::Report | Command::Run => summary(&record::load(&path)?),
+        Command::Report | Command::Run => summary(&record::load(&path)?)?,
         Command::Verify => {
             let verified: record::VerifyRecord = record::load(&path)?;
             let run = record::RunRecord {
@@ -119,9 +129,9 @@ pub fn result(ctx: &Context, command: &Command, as_json: bool) -> Result<()> {
                 candidates: verified.candidates,
                 ..Default::default()
             };
-            summary(&Summary::new(&run, vec![]));
+            summary(&Summary::new(&run, 0.0, vec![]))?;
         }
-        _ => println!("{}", path.display()),
+        _ => line!("{}", path.display()),
     }
     Ok(())
 }
@@ -131,7 +141,7 @@ fn profiled(ctx: &Context, as_json: bool) -> Result<()> {
     if as_json {
         return table(&CostTable::read(&path)?, true);
     }
-    println!("{}", path.display());
+    line!("{}", path.display());
     Ok(())
 }
 
@@ -142,27 +152,42 @@ fn models(ctx: &Context, as_json: bool) -> Result<()> {
             models.iter().map(|(name, path)| json!({ "name": name, "model": path })).collect();
         return value(&json!(rows));
     }
-    models.iter().for_each(|(name, path)| println!("{name:<28} {}", path.display()));
+    for (name, path) in &models {
+        line!("{name:<28} {}", path.display());
+    }
     Ok(())
 }
 
 /// A line a candidate.
-fn summary(summary: &Summary) {
+fn summary(summary: &Summary) -> Result<()> {
     let unit = &summary.unit;
     let emulated = if summary.emulated { " (emulated: no time on a real board)" } else { "" };
-    println!("\n{}: latency in {unit}{emulated}, memory in bytes\n", summary.board);
+    line!("\n{}: latency in {unit}{emulated}, memory in bytes;", summary.board);
+    line!("float and int8: accuracy on all test images, board: on those that the board ran\n");
     let wide = summary.candidates.iter().map(|c| c.name.len()).max().unwrap_or(0).max(9);
-    println!(
-        "{:<wide$} {:>7} {:>9} {:>9} {:>9} {:>8} {:>8} {:>7} {:>7}  same bytes  channels",
-        "candidate", "MACs", "predicted", "measured", "budget", "RAM", "flash", "float", "int8"
+    line!(
+        "{:<wide$} {:>7} {:>9} {:>9} {:>9} {:>8} {:>8} {:>7} {:>7} {:>7}  same bytes  channels",
+        "candidate",
+        "MACs",
+        "predicted",
+        "measured",
+        "budget",
+        "RAM",
+        "flash",
+        "float",
+        "int8",
+        "board"
     );
     for candidate in &summary.candidates {
-        println!("{}", row(candidate, wide));
+        line!("{}", row(candidate, wide));
     }
     if !summary.charts.is_empty() {
-        println!();
+        line!();
     }
-    summary.charts.iter().for_each(|chart| println!("{}", chart.display()));
+    for chart in &summary.charts {
+        line!("{}", chart.display());
+    }
+    Ok(())
 }
 
 fn row(c: &SummaryCandidate, wide: usize) -> String {
@@ -170,7 +195,7 @@ fn row(c: &SummaryCandidate, wide: usize) -> String {
     let percent = |x: Option<f64>| x.map_or("-".into(), |x| format!("{:.1} %", 100.0 * x));
     let channels: Vec<String> = c.channels.iter().map(usize::to_string).collect();
     format!(
-        "{:<wide$} {:>7} {:>9} {:>9} {:>9} {:>8} {:>8} {:>7} {:>7} {:>11}  {}",
+        "{:<wide$} {:>7} {:>9} {:>9} {:>9} {:>8} {:>8} {:>7} {:>7} {:>7} {:>11}  {}",
         c.name,
         count(c.macs as f64),
         or_dash(c.latency_predicted),
@@ -178,7 +203,8 @@ fn row(c: &SummaryCandidate, wide: usize) -> String {
         budget(c),
         c.ram_bytes_measured.unwrap_or(c.ram_bytes_predicted),
         c.flash_bytes,
-        percent(c.accuracy_float.or(c.accuracy_float_all)),
+        percent(c.accuracy_float_all),
+        percent(c.accuracy_int8_all),
         percent(c.accuracy_int8_board),
         format!("{}/{}", c.images_equal, c.images_compared),
         channels.join(" ")
@@ -208,6 +234,6 @@ fn count(x: f64) -> String {
 }
 
 fn value(value: &Value) -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    line!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }

@@ -29,7 +29,7 @@ pub fn run() -> RunRecord {
         candidates.push(candidate(&format!("random {i}"), "random", percents, 0.79 + 0.012 * i as f64));
     }
     let trainings = vec![training("supernet", 30, 0.86), training("retrain latency 50 %", 20, 0.89)];
-    RunRecord { provenance: provenance(), seconds: 812.0, trainings, candidates, rounds: Vec::new() }
+    RunRecord { provenance: provenance(), trainings, candidates, rounds: Vec::new() }
 }
 
 /// Accuracy of one seed.
@@ -78,6 +78,7 @@ fn candidate(name: &str, strategy: &str, percents: [usize; 8], accuracy: f64) ->
         name: name.into(),
         strategy: strategy.into(),
         budget: searched.then_some(Budget { resource, limit: predicted * 1.02 }),
+        budgets: if searched { vec![Budget { resource, limit: predicted * 1.02 }] } else { vec![] },
         unit_names: (0..8).map(|u| format!("stage{}.conv{}", u / 2, u % 2)).collect(),
         full_channels: FULL.to_vec(),
         macs: layers.iter().map(|l| l.macs).sum(),

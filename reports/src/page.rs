@@ -47,6 +47,9 @@ fn provenance(run: &RunRecord) -> String {
     let rows = [
         ("board", p.board.clone()),
         ("core", p.core.clone()),
+        ("chip", p.chip.clone()),
+        ("memory", p.memory.clone()),
+        ("target", p.target.clone()),
         ("core clock", clock),
         ("emulated", if p.emulated { "yes" } else { "no" }.into()),
         ("unit of latency", p.unit.clone()),

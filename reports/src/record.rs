@@ -22,6 +22,15 @@ pub struct Provenance {
     /// Core clock, Hz; 0 where the board has none (an emulated one).
     #[serde(default)]
     pub core_hz: u64,
+    /// Its chip, as probe-rs calls it.
+    #[serde(default)]
+    pub chip: String,
+    /// Rust target of the firmware.
+    #[serde(default)]
+    pub target: String,
+    /// Where code and data lie, and which caches are on.
+    #[serde(default)]
+    pub memory: String,
     /// Whether the board is emulated: its latencies are no time on a real board.
     pub emulated: bool,
     /// Unit of every latency of the run, such as `cycles` or `instructions`.
@@ -130,8 +139,11 @@ pub struct CandidateRecord {
     pub name: String,
     /// `full`, `uniform`, `random`, `autoslim`, `flops`, … .
     pub strategy: String,
-    /// The limit it was searched under.
+    /// The limit it was searched under that charts draw: the latency's, else the first.
     pub budget: Option<Budget>,
+    /// All limits it was searched under, those of the board's memory among them.
+    #[serde(default)]
+    pub budgets: Vec<Budget>,
     /// Channels of each unit: `[units]`.
     pub channels: Vec<usize>,
     /// Name of each unit: `[units]`.
@@ -142,7 +154,7 @@ pub struct CandidateRecord {
     pub macs: u64,
     /// Predicted latency of an image; `None` if a layer is too large for the board to be measured.
     pub latency_predicted: Option<f64>,
-    /// Measured latency of an image, median over images.
+    /// Measured latency of an image with the trained weights: the least of a few runs.
     pub latency_measured: Option<f64>,
     /// Planned working memory, bytes.
     pub ram_bytes_predicted: u64,
@@ -176,6 +188,20 @@ pub struct CandidateRecord {
 }
 
 impl CandidateRecord {
+    /// The limits that it is over, as far as measured, else as predicted; of what is not known none.
+    pub fn missed(&self) -> Vec<Budget> {
+        let over = |budget: &&Budget| {
+            let amount = match budget.resource {
+                Resource::Latency => self.latency(),
+                Resource::Ram => Some(self.ram_bytes_measured.unwrap_or(self.ram_bytes_predicted) as f64),
+                Resource::Flash => Some(self.flash_bytes as f64),
+                Resource::Macs => Some(self.macs as f64),
+            };
+            amount.is_some_and(|amount| amount > budget.limit)
+        };
+        self.budgets.iter().filter(over).copied().collect()
+    }
+
     /// Its best known latency: whole, else measured, else predicted.
     pub fn latency(&self) -> Option<f64> {
         self.whole_measured.or(self.latency_measured).or(self.latency_predicted)
@@ -192,13 +218,13 @@ impl CandidateRecord {
 /// One round of verification: what the board said, and how prices were corrected.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct VerifyRound {
-    /// Number of the round, from 1.
+    /// Number of the round, from 1; 0 for the full network, of which percentages are.
     pub round: usize,
     /// Name of the candidate that ran.
     pub candidate: String,
     /// Predicted latency.
     pub latency_predicted: f64,
-    /// Measured latency.
+    /// Measured latency, with made-up weights.
     pub latency_measured: f64,
     /// Whether the measured network meets its budget.
     pub budget_met: bool,
@@ -222,9 +248,6 @@ pub struct VerifyRecord {
 pub struct RunRecord {
     /// Where the numbers come from.
     pub provenance: Provenance,
-    /// What the stages took, with the time before they were interrupted, seconds.
-    #[serde(default)]
-    pub seconds: f64,
     /// Trainings, in order.
     #[serde(default)]
     pub trainings: Vec<TrainingRecord>,

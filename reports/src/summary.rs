@@ -47,13 +47,13 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The summary of `run` with the files that were drawn for it.
-    pub fn new(run: &RunRecord, charts: Vec<PathBuf>) -> Summary {
+    /// The summary of `run`, which took so many seconds, with the files that were drawn for it.
+    pub fn new(run: &RunRecord, seconds: f64, charts: Vec<PathBuf>) -> Summary {
         Summary {
             board: run.provenance.board.clone(),
             unit: run.provenance.unit.clone(),
             emulated: run.provenance.emulated,
-            seconds: run.seconds,
+            seconds,
             candidates: run.candidates.iter().map(summarise).collect(),
             charts,
         }
@@ -92,7 +92,7 @@ mod tests {
         let budget = Some(Budget { resource: Resource::Ram, limit: 2.0 });
         let with = CandidateRecord { budget, ..Default::default() };
         let run = RunRecord { candidates: vec![with, CandidateRecord::default()], ..Default::default() };
-        let json = serde_json::to_value(Summary::new(&run, vec!["a.png".into()])).unwrap();
+        let json = serde_json::to_value(Summary::new(&run, 1.5, vec!["a.png".into()])).unwrap();
         assert_eq!(json["candidates"][0]["budget"]["resource"], "ram");
         assert!(json["candidates"][1]["budget"].is_null());
         assert_eq!(json["candidates"][1].as_object().unwrap().len(), 17);

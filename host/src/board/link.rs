@@ -223,10 +223,20 @@ impl Link {
     fn fault(&self, fault: &Fault<'_>) -> BoardError {
         let location = match fault.kind {
             FaultKind::Panic => format!("{}:{}", fault.file, fault.line),
-            FaultKind::HardFault => "an unknown line".to_owned(),
+            FaultKind::HardFault => format!("{:#010x}", fault.pc),
         };
-        let Fault { kind, pc, cfsr, .. } = *fault;
-        BoardError::Fault { board: self.board.clone(), kind, location, pc, cfsr }
+        let Fault { kind, pc, lr, sp, psr, cfsr, hfsr, mmfar, bfar, .. } = *fault;
+        let registers = vec![
+            ("pc", pc),
+            ("lr", lr),
+            ("sp", sp),
+            ("psr", psr),
+            ("cfsr", cfsr),
+            ("hfsr", hfsr),
+            ("mmfar", mmfar),
+            ("bfar", bfar),
+        ];
+        BoardError::Fault { board: self.board.clone(), kind, location, registers }
     }
 }
 

@@ -6,7 +6,7 @@ use device_bench::Padding;
 /// What one node is made from: operator, inputs, unit and shape, each picked from what fits.
 pub type Gene = [usize; 4];
 
-/// One node per gene and a head; every gene gives something valid.
+/// One node per gene and a head, without those that the head does not read; every gene gives something valid.
 pub fn graph(genes: &[Gene]) -> Graph {
     let image = Node { name: "image".into(), op: NodeOp::Input };
     let input = Shape { h: 12, w: 10, c: 3 };
@@ -17,6 +17,23 @@ pub fn graph(genes: &[Gene]) -> Graph {
     }
     let last = graph.nodes.len() - 1;
     graph.nodes.push(Node { name: "head".into(), op: NodeOp::Head { input: last } });
+    without_unread(graph)
+}
+
+fn without_unread(mut graph: Graph) -> Graph {
+    let mut kept = graph.is_read();
+    (kept[0], kept[graph.nodes.len() - 1]) = (true, true);
+    let new_id = |old: usize| kept[..old].iter().filter(|kept| **kept).count();
+    for node in &mut graph.nodes {
+        match &mut node.op {
+            NodeOp::Input => {}
+            NodeOp::Conv(conv) => conv.input = new_id(conv.input),
+            NodeOp::Add { a, b, .. } => (*a, *b) = (new_id(*a), new_id(*b)),
+            NodeOp::Head { input } => *input = new_id(*input),
+        }
+    }
+    let mut keep = kept.iter();
+    graph.nodes.retain(|_| keep.next() == Some(&true));
     graph
 }
 

@@ -26,6 +26,12 @@ pub enum GraphError {
         /// Index that it reads.
         input: NodeId,
     },
+    /// A node that nothing reads: it would cost time on the board and give no gradient.
+    #[error("node `{node}` is read by no other; remove it")]
+    Unread {
+        /// The node.
+        node: String,
+    },
     /// A node names a unit that does not exist.
     #[error("node `{node}` names unit {unit}, but there are {n_units}")]
     NoUnit {
@@ -89,7 +95,16 @@ impl Graph {
         unique(self.nodes.iter().map(|n| &n.name))?;
         unique(self.units.iter().map(|u| &u.name))?;
         self.check_bins()?;
-        self.check_nodes()
+        self.check_nodes()?;
+        let unread = self
+            .nodes
+            .iter()
+            .zip(self.is_read())
+            .find(|(node, read)| !read && !matches!(node.op, NodeOp::Input | NodeOp::Head { .. }));
+        match unread {
+            Some((node, _)) => Err(GraphError::Unread { node: node.name.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// The unit of every node's output; `None` for the image and the logits.
@@ -103,6 +118,17 @@ impl Graph {
             });
         }
         units
+    }
+
+    /// Whether the head reads the node, directly or through others.
+    pub(super) fn is_read(&self) -> Vec<bool> {
+        let mut read = vec![false; self.nodes.len()];
+        for (id, node) in self.nodes.iter().enumerate().rev() {
+            if read[id] || matches!(node.op, NodeOp::Head { .. }) {
+                node.op.inputs().iter().for_each(|&input| read[input] = true);
+            }
+        }
+        read
     }
 
     fn check_ends(&self) -> Result<(), GraphError> {
@@ -233,6 +259,19 @@ mod tests {
         let NodeOp::Add { b, .. } = &mut add.op else { unreachable!() };
         *b = 2;
         assert!(matches!(graph.check(), Err(GraphError::Untied { .. })));
+    }
+
+    #[test]
+    fn a_node_that_nothing_reads_is_refused_by_name() {
+        // Stem, depthwise and pointwise; the head reads the depthwise.
+        let mut graph =
+            zoo::network("mobilenet-v1-tiny", Shape { h: 28, w: 28, c: 1 }, 10, zoo::ZooOptions::default())
+                .unwrap();
+        let last = graph.nodes.len() - 1;
+        let NodeOp::Head { input } = &mut graph.nodes[last].op else { unreachable!() };
+        *input -= 1;
+        let node = graph.nodes[last - 1].name.clone();
+        assert_eq!(graph.check(), Err(GraphError::Unread { node }));
     }
 
     #[test]

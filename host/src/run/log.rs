@@ -17,8 +17,8 @@ struct Logged {
 impl RunDir {
     /// Seconds that the last results of all stages took, with the time before they were interrupted.
     ///
-    /// A process that is killed leaves no time.
-    pub fn seconds(&self) -> f64 {
+    /// `counts` says which stages are of this run. A process that is killed leaves no time.
+    pub fn seconds(&self, counts: impl Fn(&str) -> bool) -> f64 {
         let mut unfinished: BTreeMap<(String, String), f64> = BTreeMap::new();
         let mut last: BTreeMap<String, f64> = BTreeMap::new();
         for Logged { stage, asked, seconds, finished, .. } in self.logged() {
@@ -28,7 +28,7 @@ impl RunDir {
                 last.insert(stage, std::mem::take(taken));
             }
         }
-        last.values().sum()
+        last.iter().filter(|(stage, _)| counts(stage)).map(|(_, seconds)| seconds).sum()
     }
 
     /// Appends a line.
@@ -68,11 +68,12 @@ mod tests {
         ] {
             dir.log(stage, asked, seconds, finished)?;
         }
-        assert_eq!(dir.seconds(), 13.5);
+        assert_eq!(dir.seconds(|_| true), 13.5);
+        assert_eq!(dir.seconds(|stage| stage != "search"), 13.0);
         let outputs = [dir.path("out")];
         let stage = Stage { name: "retrain", config: &1, inputs: &[], outputs: &outputs };
         dir.stage(&stage, || anyhow::bail!("interrupted")).unwrap_err();
-        assert_eq!(dir.seconds(), 13.5, "a result that is not there yet");
+        assert_eq!(dir.seconds(|_| true), 13.5, "a result that is not there yet");
         assert!(dir.logged().iter().any(|l| l.stage == "retrain" && !l.finished));
         Ok(())
     }

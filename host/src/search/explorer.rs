@@ -20,6 +20,39 @@ pub struct Hooks<'a> {
     pub watch: &'a mut dyn FnMut(&Progress),
 }
 
+/// Refuses budgets that the smallest network does not meet.
+///
+/// # Errors
+/// [`SearchError::Impossible`] with the smallest cost; [`SearchError::Cost`], [`SearchError::Unsound`].
+pub fn check_possible(
+    graph: &Graph,
+    costs: &dyn CostModel,
+    strategy: Strategy,
+    budgets: &[BudgetSet],
+) -> Result<(), SearchError> {
+    let cost = price(costs, &graph.smallest())?;
+    for &budget in budgets.iter().flat_map(|set| &set.0) {
+        let smallest = cost.amount(budget.resource);
+        if smallest > budget.limit {
+            return Err(SearchError::Impossible {
+                strategy,
+                network: graph.name.clone(),
+                resource: resource_name(budget.resource),
+                unit: super::unit_of(budget.resource, costs.latency_unit()),
+                limit: budget.limit,
+                smallest,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn price(costs: &dyn CostModel, channels: &Channels) -> Result<Cost, SearchError> {
+    let failed = |source| SearchError::Cost { channels: channels.clone(), source };
+    let cost = costs.cost(channels).map_err(failed)?;
+    if cost.is_sound() { Ok(cost) } else { Err(SearchError::Unsound { channels: channels.clone(), cost }) }
+}
+
 /// Where a search is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
@@ -91,13 +124,7 @@ impl<'p, 'h> Explorer<'p, 'h> {
 
     /// Prices `channels` without a visit.
     pub(super) fn price(&self, channels: &Channels) -> Result<Cost, SearchError> {
-        let failed = |source| SearchError::Cost { channels: channels.clone(), source };
-        let cost = self.costs.cost(channels).map_err(failed)?;
-        if cost.is_sound() {
-            Ok(cost)
-        } else {
-            Err(SearchError::Unsound { channels: channels.clone(), cost })
-        }
+        price(self.costs, channels)
     }
 
     /// Visits `channels` for their cost only.
@@ -184,21 +211,7 @@ impl<'p, 'h> Explorer<'p, 'h> {
 
     /// Refuses budgets that the smallest network does not meet.
     pub(super) fn check_possible(&self, budgets: &[BudgetSet]) -> Result<(), SearchError> {
-        let cost = self.price(&self.graph.smallest())?;
-        for &budget in budgets.iter().flat_map(|set| &set.0) {
-            let smallest = cost.amount(budget.resource);
-            if smallest > budget.limit {
-                return Err(SearchError::Impossible {
-                    strategy: self.trace.strategy,
-                    network: self.graph.name.clone(),
-                    resource: resource_name(budget.resource),
-                    unit: super::unit_of(budget.resource, &self.trace.latency_unit),
-                    limit: budget.limit,
-                    smallest,
-                });
-            }
-        }
-        Ok(())
+        check_possible(self.graph, self.costs, self.trace.strategy, budgets)
     }
 
     /// Ends the search: `answers` holds the index of a visit per set of budgets.

@@ -19,7 +19,7 @@ mod uniform;
 pub use accuracy::SupernetAccuracy;
 pub use budget::{Amount, BudgetError, BudgetSet, BudgetSetSpec, BudgetSpec, LatencyUnit};
 pub use costs::TableCosts;
-pub use explorer::{Hooks, Progress};
+pub use explorer::{Hooks, Progress, check_possible};
 pub use problem::{AccuracyModel, Cost, CostModel, Estimate, Price, Problem};
 pub use strategy::{Strategy, UnknownStrategy};
 pub use trace::{Found, Trace, Visit};

@@ -10,7 +10,7 @@ use crate::run::{Outcome, RunDir};
 use crate::train::recalibrate_on;
 use crate::ui::Ui;
 use crate::{firmware, quantize};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -89,6 +89,13 @@ impl Context {
         let board = board::load(&config.board)?;
         let dataset = dataset::open(&config.data.path)?;
         let digest = dataset.digest();
+        let (n_train, n_search) = (dataset.train.len(), config.data.search_images);
+        ensure!(
+            n_search < n_train,
+            "data.search_images is {n_search}, but {} has {n_train} training images, and some must be left to train on; \
+             lower it",
+            config.data.path
+        );
         let (train, search) = hold_out(&dataset.train, config.data.search_images, config.seed);
         let normalisation = Normalisation::of(&train);
         let images = train.images();

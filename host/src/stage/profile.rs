@@ -27,7 +27,7 @@ use std::sync::atomic::AtomicBool;
 pub fn profile(ctx: &Context) -> Result<()> {
     if ctx.given_table.is_some() {
         ctx.ui.say(format!("profile: using {}", ctx.table_path().display()));
-        return super::search::table(ctx).map(drop);
+        return super::search::table(ctx, "profile").map(drop);
     }
     // How long it may take is left out: a table that was cut short is used as it is.
     let ProfileConfig { samples, warmups, time_s: _ } = ctx.config.profile;

@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::retrain::RetrainRecord;
+use crate::network::Channels;
 use crate::run::Stage;
 use anyhow::Result;
 use reports::record::{self, RunRecord, Summary, TrainingRecord, VerifyRecord};
@@ -28,11 +29,18 @@ pub fn report(ctx: &Context) -> Result<()> {
         let charts = reports::draw_all(&run, &path("report"))?;
         let charts: Vec<PathBuf> =
             charts.into_iter().filter(|chart| chart.extension().is_some_and(|e| e == "png")).collect();
-        let timed = RunRecord { seconds: ctx.dir.seconds(), ..run };
-        Ok(record::save(&Summary::new(&timed, charts), &outputs[1])?)
+        let verified = verified_stages(ctx, &run);
+        let seconds =
+            ctx.dir.seconds(|stage| !stage.starts_with("verify-") || verified.iter().any(|s| s == stage));
+        Ok(record::save(&Summary::new(&run, seconds, charts), &outputs[1])?)
     })?;
     ctx.tell("report", outcome);
     Ok(())
+}
+
+/// The stages that verified the candidates: others are of subnets that are no candidates any more.
+fn verified_stages(ctx: &Context, run: &RunRecord) -> Vec<String> {
+    run.candidates.iter().map(|c| super::verify::stage_name(ctx, &Channels(c.channels.clone()))).collect()
 }
 
 /// The run of the records of the supernet, the retraining and the verification.
@@ -42,5 +50,5 @@ fn load(records: &[(&str, PathBuf); 3]) -> Result<RunRecord> {
     let VerifyRecord { provenance, rounds, candidates } = record::load(&records[2].1)?;
     let mut trainings = vec![supernet];
     trainings.extend(retrained.trainings.into_iter().map(|t| t.training));
-    Ok(RunRecord { provenance, seconds: 0.0, trainings, candidates, rounds })
+    Ok(RunRecord { provenance, trainings, candidates, rounds })
 }

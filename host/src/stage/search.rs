@@ -17,7 +17,7 @@ use crate::quantize::{encode, made_up};
 use crate::run::{RunError, Stage};
 use crate::search::{
     AccuracyModel as _, BudgetSet, BudgetSetSpec, Cost, CostModel as _, Hooks, LatencyUnit, Options, Price,
-    Problem, Strategy, SupernetAccuracy, TableCosts, Trace, search as run_search,
+    Problem, Strategy, SupernetAccuracy, TableCosts, Trace, check_possible, search as run_search,
 };
 use anyhow::Result;
 use cost_tables::price::Prices;
@@ -33,10 +33,10 @@ const FULL: &str = "full";
 ///
 /// # Errors
 /// Where there is none, it is damaged, or it was measured elsewhere, with the field that differs.
-pub(super) fn table(ctx: &Context) -> Result<CostTable> {
+pub(super) fn table(ctx: &Context, stage: &str) -> Result<CostTable> {
     let path = ctx.table_path();
-    if !path.exists() {
-        return Err(RunError::MissingInput { stage: "search".into(), path, producer: "profile" }.into());
+    if !path.exists() && ctx.given_table.is_none() {
+        return Err(RunError::MissingInput { stage: stage.into(), path, producer: "profile" }.into());
     }
     let table = CostTable::read(&path)?;
     table.check(&provenance_on_file(&ctx.board, &table.provenance)?)?;
@@ -48,18 +48,26 @@ pub(super) fn table(ctx: &Context) -> Result<CostTable> {
 /// # Errors
 /// As [`search`].
 pub(super) fn check_budgets(ctx: &Context) -> Result<()> {
-    strategies(ctx)?;
-    let table = table(ctx)?;
+    let strategies = strategies(ctx)?;
+    let table = table(ctx, "search")?;
     let lowered = lower(&ctx.graph, &ctx.graph.full())?;
     // A profile that has ended prices the full network unless that does not fit the board.
-    let latency = Prices::new(&table).total(lowered.layers.iter().map(|layer| &layer.spec)).ok();
+    let prices = Prices::new(&table);
+    let latency = prices.total(lowered.layers.iter().map(|layer| &layer.spec)).ok();
     let full = Cost {
         latency: latency.map(|p| Price { value: p.value, low: p.low, high: p.high }),
         ram: memory::plan(&lowered).layout.arena_bytes as f64,
         flash: lowered.flash_bytes() as f64,
         macs: lowered.macs() as f64,
     };
-    resolve(&budgets(ctx)?, &full, &table).map(drop)
+    let budgets = resolve(&budgets(ctx)?, &full, &table)?;
+    // Where it does not fit the board, `profile` has said so.
+    let costs = TableCosts::new(&ctx.graph, &prices, Capacity::UNLIMITED);
+    // FLOPs' budgets are not these.
+    for strategy in strategies.into_iter().filter(|&strategy| strategy != Strategy::Flops) {
+        check_possible(&ctx.graph, &costs, strategy, &budgets)?;
+    }
+    Ok(())
 }
 
 fn strategies(ctx: &Context) -> Result<Vec<Strategy>> {
@@ -84,7 +92,7 @@ pub fn search(ctx: &Context) -> Result<()> {
     let config = &ctx.config;
     let inputs = [("profile", ctx.table_path()), ("train", ctx.dir.path("supernet.safetensors"))];
     let outputs = [ctx.dir.path("search.json")];
-    let table = table(ctx)?;
+    let table = table(ctx, "search")?;
     super::train::require(ctx, "search")?;
     let asked = (&ctx.graph, &config.search, config.data.search_images, config.seed, &ctx.data.digest);
     let stage = Stage { name: "search", config: &asked, inputs: &inputs, outputs: &outputs };

@@ -10,11 +10,12 @@ use crate::network::lower::lower;
 use crate::profile;
 use crate::quantize::Blob;
 use crate::run::Stage;
+use crate::search::budget::resource_name;
 use crate::train::test_logits;
 use crate::verify::{accuracy, host_logits, run_on_board};
 use anyhow::{Context as _, Result};
 use cost_tables::price::Prices;
-use reports::record::{self, CandidateRecord, LayerRecord, Provenance, Resource, SeedResult, VerifyRecord};
+use reports::record::{self, Budget, CandidateRecord, LayerRecord, Provenance, SeedResult, VerifyRecord};
 use serde::{Deserialize, Serialize};
 
 /// What was found out about one subnet: `subnets/CHANNELS/verify.json`.
@@ -61,7 +62,7 @@ pub fn verify(ctx: &Context) -> Result<()> {
     let asked = (&ctx.graph, &subnets, &ctx.dataset, ctx.config.seed);
     let stage = Stage { name: "verify", config: &asked, inputs: &inputs, outputs: &outputs };
     let outcome = ctx.dir.stage(&stage, || {
-        let table = table(ctx)?;
+        let table = table(ctx, "verify")?;
         let prices = Prices::new(&table).with_correction(found.correction)?;
         let mut candidates = Vec::new();
         for candidate in &found.candidates {
@@ -70,11 +71,11 @@ pub fn verify(ctx: &Context) -> Result<()> {
             candidates.push(describe(ctx, candidate, measured, &prices)?);
         }
         for c in &candidates {
-            let (Some(limit), Some(measured)) = (c.budget, c.latency_measured) else { continue };
-            if limit.resource == Resource::Latency && measured > limit.limit {
+            for Budget { resource, limit } in c.missed() {
+                let resource = resource_name(resource);
                 ctx.ui.say(format!(
-                    "verify: {} takes {measured:.0}, over its budget of {:.0}",
-                    c.name, limit.limit
+                    "verify: {} is over its {resource} budget of {limit:.0} as measured",
+                    c.name
                 ));
             }
         }
@@ -83,6 +84,11 @@ pub fn verify(ctx: &Context) -> Result<()> {
     })?;
     ctx.tell("verify", outcome);
     Ok(())
+}
+
+/// The stage that verifies one subnet.
+pub(super) fn stage_name(ctx: &Context, channels: &Channels) -> String {
+    format!("verify-{}", subnet_dir(ctx, channels).file_name().unwrap_or_default().to_string_lossy())
 }
 
 fn subnet(
@@ -106,8 +112,7 @@ fn subnet(
     inputs.extend(seeds.iter().map(|&seed| ("retrain", weights_path(ctx, channels, seed))));
     let outputs = [path.clone()];
     let asked = (&ctx.graph, channels, &ctx.board, firmware::version()?, n, seeds, &ctx.data.digest);
-    let name =
-        format!("verify-{}", subnet_dir(ctx, channels).file_name().unwrap_or_default().to_string_lossy());
+    let name = stage_name(ctx, channels);
     let stage = Stage { name: &name, config: &asked, inputs: &inputs, outputs: &outputs };
     ctx.dir.stage(&stage, || {
         if fits && link.is_none() {
@@ -122,7 +127,7 @@ fn subnet(
 
 /// The board, if the table is its own.
 pub(super) fn checked_board(ctx: &Context) -> Result<Link> {
-    let table = table(ctx)?;
+    let table = table(ctx, "verify")?;
     let link = ctx.open_board()?;
     let seed = table.provenance.seed;
     table.check(&profile::provenance(&ctx.board, link.info(), seed))?;
@@ -216,6 +221,7 @@ fn describe(
         name: candidate.name.clone(),
         strategy: candidate.strategy.clone(),
         budget: candidate.budget(),
+        budgets: candidate.budgets.clone(),
         channels: candidate.channels.0.clone(),
         unit_names: ctx.graph.units.iter().map(|unit| unit.name.clone()).collect(),
         full_channels: ctx.graph.full().0,
@@ -242,6 +248,9 @@ fn provenance(ctx: &Context, table: &cost_tables::table::Provenance) -> Provenan
     Provenance {
         board: table.board.clone(),
         core: table.core.clone(),
+        chip: table.chip.clone(),
+        target: table.target.clone(),
+        memory: table.memory.clone(),
         core_hz: table.core_hz,
         emulated: table.emulated,
         unit: table.unit.clone(),

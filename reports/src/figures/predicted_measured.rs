@@ -150,10 +150,12 @@ fn draw_errors<'a>(area: &Area<'a>, panel: &Area<'a>, data: &Data) -> Result<(),
     Ok(())
 }
 
-/// Whole networks, then the layers of the largest errors: those that get a label.
+/// Whole networks, then the layers of the largest errors: those that get a label. The same layer in several
+/// networks is one point.
 fn labelled(data: &Data) -> Vec<&Point> {
     let mut worst: Vec<&Point> = data.layers.iter().collect();
     worst.sort_by(|a, b| b.error().abs().total_cmp(&a.error().abs()));
+    worst.dedup_by(|a, b| (&a.name, a.predicted) == (&b.name, b.predicted));
     data.wholes.iter().chain(worst.into_iter().take(6)).collect()
 }
 

@@ -155,18 +155,20 @@ fn assert_close(graph: &Graph, names: &Params, a: &[Vec<f64>], b: &[Vec<f64>], t
 }
 
 fn compare_with_candle(act: Activation, tolerance: f64) -> Result<()> {
-    for graph in graphs(act) {
-        let (ours, exact) = (params(&graph, DType::F32), params(&graph, DType::F64));
-        let candle = CandleEngine::new(graph.clone(), exact, Device::Cpu)?;
-        for isa in [Isa::Portable, Isa::detect()] {
-            let engine = CpuEngine::with_isa(graph.clone(), ours.clone(), 2, isa)?;
-            for (seed, n) in [(1, 9), (2, 5), (3, 8)] {
-                let xs = images(&graph, n, seed);
-                let subnets = [graph.widest(), some_channels(&graph, seed), some_channels(&graph, seed + 9)];
-                let a = gradients(&engine, &xs, &subnets)?;
-                let b = gradients(&candle, &xs, &subnets)?;
-                assert_close(&graph, &ours, &a, &b, tolerance);
-            }
+    graphs(act).into_iter().try_for_each(|graph| compare_graph_with_candle(graph, tolerance))
+}
+
+fn compare_graph_with_candle(graph: Graph, tolerance: f64) -> Result<()> {
+    let (ours, exact) = (params(&graph, DType::F32), params(&graph, DType::F64));
+    let candle = CandleEngine::new(graph.clone(), exact, Device::Cpu)?;
+    for isa in [Isa::Portable, Isa::detect()] {
+        let engine = CpuEngine::with_isa(graph.clone(), ours.clone(), 2, isa)?;
+        for (seed, n) in [(1, 9), (2, 5), (3, 8)] {
+            let xs = images(&graph, n, seed);
+            let subnets = [graph.widest(), some_channels(&graph, seed), some_channels(&graph, seed + 9)];
+            let a = gradients(&engine, &xs, &subnets)?;
+            let b = gradients(&candle, &xs, &subnets)?;
+            assert_close(&graph, &ours, &a, &b, tolerance);
         }
     }
     Ok(())
@@ -180,6 +182,27 @@ fn gradients_equal_candles_in_f64() -> Result<()> {
 #[test]
 fn gradients_equal_candles_in_f64_with_relu() -> Result<()> {
     compare_with_candle(Relu, 2e-2)
+}
+
+/// Any operators, kernels, strides and ties, without what has no derivative somewhere.
+fn random_graph(seed: u64) -> Graph {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut gene = || [(); 4].map(|()| rng.next_u32() as usize % 1000);
+    let genes: Vec<_> = (0..3 + seed as usize % 6).map(|_| gene()).collect();
+    let mut graph = crate::network::arbitrary::graph(&genes);
+    for node in &mut graph.nodes {
+        match &mut node.op {
+            NodeOp::Conv(conv) => conv.activation = Linear,
+            NodeOp::Add { activation, .. } => *activation = Linear,
+            _ => {}
+        }
+    }
+    graph
+}
+
+#[test]
+fn gradients_of_random_graphs_equal_candles_in_f64() -> Result<()> {
+    (0..24).try_for_each(|seed| compare_graph_with_candle(random_graph(seed), 1e-3))
 }
 
 #[test]
