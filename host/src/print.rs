@@ -29,7 +29,7 @@ pub fn boards(boards: &[BoardFile], as_json: bool) -> Result<()> {
     }
     for board in boards {
         let emulated = if board.machine.is_some() { "emulated, " } else { "" };
-        line!("{:<14} {:<11} {emulated}{}", board.name, board.core, board.chip);
+        line!("{:<16} {:<11} {emulated}{}", board.name, board.core, board.chip);
     }
     Ok(())
 }

@@ -6,12 +6,21 @@ use probe_rs::config::Registry;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-const EMBEDDED: [&str; 5] = [
+const EMBEDDED: [&str; 14] = [
     include_str!("../../../device-bench/boards/virtual-m0.toml"),
     include_str!("../../../device-bench/boards/virtual-m3.toml"),
     include_str!("../../../device-bench/boards/virtual-m4.toml"),
     include_str!("../../../device-bench/boards/virtual-m7.toml"),
     include_str!("../../../device-bench/boards/virtual-m33.toml"),
+    include_str!("../../../device-bench/boards/nucleo-l4r5zi.toml"),
+    include_str!("../../../device-bench/boards/nucleo-f446re.toml"),
+    include_str!("../../../device-bench/boards/nucleo-h743zi.toml"),
+    include_str!("../../../device-bench/boards/stm32f746g-disco.toml"),
+    include_str!("../../../device-bench/boards/nrf52840-dk.toml"),
+    include_str!("../../../device-bench/boards/nrf5340-dk.toml"),
+    include_str!("../../../device-bench/boards/pico.toml"),
+    include_str!("../../../device-bench/boards/pico2.toml"),
+    include_str!("../../../device-bench/boards/slstk3701a.toml"),
 ];
 
 /// One board.
@@ -159,6 +168,10 @@ mod tests {
         for board in embedded() {
             let map = board.memory().unwrap();
             assert!(map.ram.end > map.ram.start && map.code.end > map.code.start, "{}", board.name);
+            assert!(board.caches.is_empty() && setup::check(&board.setup).is_ok(), "{}", board.name);
+            // A real board's cycles become milliseconds, an emulated one's never.
+            assert_eq!(board.core_hz.is_some(), board.unit == Unit::Cycles, "{}", board.name);
+            assert_eq!(board.machine.is_some(), board.probe == ProbeKind::Virtual, "{}", board.name);
         }
     }
 
@@ -167,6 +180,7 @@ mod tests {
         let error = load("virtul-m4").unwrap_err().to_string();
         assert!(error.contains("did you mean `virtual-m4`"), "{error}");
     }
+
     #[test]
     fn a_board_that_asks_for_caches_is_refused() {
         let folder = tempfile::tempdir().unwrap();

@@ -168,4 +168,6 @@ fn access<E: std::error::Error + Send + Sync + 'static>(
 }
 
 #[cfg(test)]
+mod clock_tests;
+#[cfg(test)]
 mod tests;
