@@ -28,13 +28,18 @@ const MSI_ALONE_HZ: u32 = 3_960_000;
 /// Fastest AHB with 0 to 5 wait states in range 1, Hz; the last two in boost mode.
 const WAIT_STATES: [u32; 6] = [20_000_000, 40_000_000, 60_000_000, 80_000_000, 100_000_000, 120_000_000];
 
+/// After power-up; and after a later reset, which leaves the backup domain and its crystal as they are.
 pub fn chips() -> Vec<Chip> {
+    vec![chip(0), chip(LSEON | LSERDY)]
+}
+
+fn chip(backup_domain: u32) -> Chip {
     let reset = [
         (CR, 0x63),
         (CFGR, 0),
         (PLLCFGR, 0x1000),
         (APB1ENR1, 0x400),
-        (BDCR, 0),
+        (BDCR, backup_domain),
         (PWR_CR1, 0x200),
         (PWR_CR5, R1MODE),
         (ACR, 0x600),
@@ -45,7 +50,7 @@ pub fn chips() -> Vec<Chip> {
         Status::new(CFGR, 0xc, |c| c.field(CFGR, 0, 2) << 2),
         Status::new(ACR, 0xf, |c| c.written(ACR) & 0xf),
     ];
-    vec![Chip::new(reset, statuses, may_write, core_hz)]
+    Chip::new(reset, statuses, may_write, core_hz)
 }
 
 fn may_write(chip: &Chip, address: u32, value: u32) -> Result<(), String> {
