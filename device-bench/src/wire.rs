@@ -3,6 +3,10 @@
 //! [`Response::Hello`] is variant 0 and begins with the protocol number, in every version: a host can read that
 //! number from firmware of any age with [`hello_protocol`] and refuse it by name.
 
+mod receiver;
+
+pub use receiver::{Receiver, TooLong};
+
 use crate::bench::{LayerError, Plan};
 use crate::infer::RunError;
 use crate::kernels::KernelError;

@@ -1,14 +1,12 @@
 //! Frames over RTT.
 
-use device_bench::wire::{MAX_FRAME, Refusal, Request, Response};
+use device_bench::wire::{MAX_FRAME, Receiver, Refusal, Request, Response, TooLong};
 use rtt_target::{ChannelMode::NoBlockTrim, DownChannel, UpChannel, rtt_init};
 
 pub struct Link {
     up: UpChannel,
     down: DownChannel,
-    frame: &'static mut [u8; MAX_FRAME],
-    len: usize,
-    too_long: bool,
+    receiver: Receiver<'static>,
 }
 
 impl Link {
@@ -18,39 +16,25 @@ impl Link {
             up: { 0: { size: 1024, mode: NoBlockTrim, name: "edgeslim" } }
             down: { 0: { size: 1024, mode: NoBlockTrim, name: "edgeslim" } }
         };
-        Link { up: channels.up.0, down: channels.down.0, frame, len: 0, too_long: false }
+        Link { up: channels.up.0, down: channels.down.0, receiver: Receiver::new(frame) }
     }
 
     /// Waits for one request and answers it from the same buffer.
     pub fn serve<'a>(&mut self, answer: impl FnOnce(Request<'_>) -> Response<'a>) {
         self.receive();
-        let response = match postcard::from_bytes_cobs(&mut self.frame[..self.len]) {
-            _ if self.too_long => Response::Refused(Refusal::TooLong),
-            Ok(request) => answer(request),
-            Err(_) => Response::Refused(Refusal::Unreadable),
+        let response = match self.receiver.frame().map(postcard::from_bytes_cobs) {
+            Err(TooLong) => Response::Refused(Refusal::TooLong),
+            Ok(Ok(request)) => answer(request),
+            Ok(Err(_)) => Response::Refused(Refusal::Unreadable),
         };
-        send(&mut self.up, self.frame, &response);
+        send(&mut self.up, self.receiver.buffer(), &response);
     }
 
     /// Collects bytes up to and with the zero that ends a frame.
     fn receive(&mut self) {
-        (self.len, self.too_long) = (0, false);
+        self.receiver.begin();
         let mut byte = [0];
-        loop {
-            if self.down.read(&mut byte) == 0 {
-                continue;
-            }
-            match self.frame.get_mut(self.len) {
-                Some(place) => {
-                    *place = byte[0];
-                    self.len += 1;
-                }
-                None => self.too_long = true,
-            }
-            if byte[0] == 0 {
-                return;
-            }
-        }
+        while self.down.read(&mut byte) == 0 || !self.receiver.push(byte[0]) {}
     }
 }
 
