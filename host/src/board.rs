@@ -2,6 +2,7 @@
 
 mod cpu;
 mod file;
+mod frames;
 mod layout;
 mod link;
 mod model;
@@ -11,7 +12,8 @@ pub mod setup;
 mod timing;
 
 pub use device_bench::wire::RamUsed;
-pub use file::{BoardFile, ProbeKind, RunFrom, Unit, embedded, load};
+pub use file::{BoardFile, ProbeKind, RunFrom, Unit, embedded, load, parse};
+pub use frames::{FrameError, Frames};
 pub use layout::{LayoutError, MemoryMap};
 pub use link::{BoardInfo, Link};
 pub use new::{NewBoardError, new_board};

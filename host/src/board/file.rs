@@ -115,12 +115,39 @@ pub fn load(name: &str) -> Result<BoardFile, BoardError> {
 fn read(path: &Path) -> Result<BoardFile, BoardError> {
     let error = |reason: String| BoardError::File { path: path.to_owned(), reason };
     let text = std::fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
-    let board: BoardFile = toml::from_str(&text).map_err(|e| error(e.to_string()))?;
+    parse(&text, path)
+}
+
+/// A board file from its text; `path` only names it in errors.
+///
+/// # Errors
+/// [`BoardError::File`] where the text is no board file or a name in it is no part of a path, [`BoardError::Caches`]
+/// where it asks for caches.
+pub fn parse(text: &str, path: &Path) -> Result<BoardFile, BoardError> {
+    let error = |reason: String| BoardError::File { path: path.to_owned(), reason };
+    let board: BoardFile = toml::from_str(text).map_err(|e| error(e.to_string()))?;
+    for (key, name) in [("name", &board.name), ("target", &board.target)] {
+        if !is_plain(name) {
+            return Err(error(format!(
+                "`{key}` is {name:?}; it names a folder: 1 to 64 letters, digits, `-`, `_` and `.`, the first no `.` or `-`"
+            )));
+        }
+    }
+    if board.core_hz == Some(0) {
+        return Err(error("`core_hz` is 0; leave it out where the clock is not known".into()));
+    }
     if !board.caches.is_empty() {
         return Err(BoardError::Caches { board: board.name, caches: board.caches });
     }
     setup::check(&board.setup).map_err(|e| error(e.to_string()))?;
     Ok(board)
+}
+
+/// Whether a folder of this name stays where it is made, and a command takes it for no option.
+fn is_plain(name: &str) -> bool {
+    name.len() <= 64
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }
 
 impl BoardFile {
@@ -179,6 +206,29 @@ mod tests {
     fn a_mistyped_name_is_answered_with_the_nearest() {
         let error = load("virtul-m4").unwrap_err().to_string();
         assert!(error.contains("did you mean `virtual-m4`"), "{error}");
+    }
+
+    #[test]
+    fn names_that_would_leave_the_build_folder_are_refused() {
+        for (key, value) in [
+            ("name", "../../outside"),
+            ("name", "/tmp/outside"),
+            ("name", ".."),
+            ("name", ""),
+            ("name", "a\\u0000b"),
+            ("target", "../target"),
+            ("target", "--config=x"),
+        ] {
+            let text: String = EMBEDDED[0]
+                .lines()
+                .map(|line| match line.split_once(" = ") {
+                    Some((found, _)) if found == key => format!("{key} = \"{value}\"\n"),
+                    _ => format!("{line}\n"),
+                })
+                .collect();
+            let error = parse(&text, Path::new("board.toml")).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{key}` is")), "{value}: {error}");
+        }
     }
 
     #[test]

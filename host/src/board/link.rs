@@ -1,6 +1,6 @@
 //! An open board and the request loop over RTT.
 
-use super::{BoardError, BoardFile, RunFrom, Unit, open};
+use super::{BoardError, BoardFile, Frames, RunFrom, Unit, open};
 use device_bench::wire::{self, Fault, FaultKind, Hello, Request, Response};
 use probe_rs::{Session, rtt::Rtt};
 use std::{
@@ -20,10 +20,12 @@ pub struct Link {
     pub(super) board: String,
     pub(super) unit: Unit,
     pub(super) core_hz: Option<u32>,
-    received: Vec<u8>,
+    received: Frames,
     info: BoardInfo,
     /// Layers of the loaded model.
     pub(super) n_layers: usize,
+    /// Bytes of its output.
+    pub(super) n_outputs: usize,
     /// Multiply-accumulates of the loaded model.
     pub(super) macs: u64,
 }
@@ -108,9 +110,10 @@ impl Link {
             board: board.name.clone(),
             unit: board.unit,
             core_hz: board.core_hz,
-            received: Vec::new(),
+            received: Frames::default(),
             info: BoardInfo::default(),
             n_layers: 0,
+            n_outputs: 0,
             macs: 0,
         };
         link.hello()?;
@@ -201,11 +204,8 @@ impl Link {
         let mut core = self.session.core(0).map_err(|e| failed(&self.board, "the core")(e.into()))?;
         let start = Instant::now();
         loop {
-            if let Some(end) = self.received.iter().position(|&b| b == 0) {
-                let mut frame: Vec<u8> = self.received.drain(..=end).collect();
-                let len = cobs_decode(&mut frame[..end]);
-                let len = len.ok_or_else(|| BoardError::Unexpected { board: self.board.clone() })?;
-                frame.truncate(len);
+            let frame = self.received.next_frame();
+            if let Some(frame) = frame.map_err(|_| BoardError::Unexpected { board: self.board.clone() })? {
                 return Ok(frame);
             }
             let error = failed(&self.board, "waiting for an answer");
@@ -214,7 +214,7 @@ impl Link {
             match channel.read(&mut core, &mut buffer) {
                 Ok(0) if start.elapsed() > timeout => return Err(silent(&self.board, timeout, &mut core)),
                 Ok(0) => thread::sleep(IDLE),
-                Ok(n) => self.received.extend_from_slice(&buffer[..n]),
+                Ok(n) => self.received.push(&buffer[..n]),
                 Err(e) => return Err(error(e.into())),
             }
         }
@@ -261,26 +261,6 @@ pub(super) fn failed(
 pub(super) fn silent(board: &str, timeout: Duration, core: &mut probe_rs::Core<'_>) -> BoardError {
     let status = core.status().map_or_else(|e| e.to_string(), |s| format!("{s:?}"));
     BoardError::Silent { board: board.to_owned(), timeout_ms: timeout.as_millis() as u64, status }
-}
-
-/// Decodes COBS in place; `None` for a broken frame.
-fn cobs_decode(frame: &mut [u8]) -> Option<usize> {
-    let (mut read, mut write) = (0, 0);
-    while read < frame.len() {
-        let code = frame[read] as usize;
-        let end = read + code;
-        if code == 0 || end > frame.len() {
-            return None;
-        }
-        frame.copy_within(read + 1..end, write);
-        write += code - 1;
-        if code < 0xff && end < frame.len() {
-            frame[write] = 0;
-            write += 1;
-        }
-        read = end;
-    }
-    Some(write)
 }
 
 #[cfg(test)]

@@ -25,10 +25,12 @@ impl Link {
             self.flash(address, blob)?;
         }
         let loaded = self.request(&Request::LoadModel { len: needed }, |response| match response {
-            Response::Model { n_layers, macs, .. } => Some((usize::from(n_layers), macs)),
+            Response::Model { n_layers, output_bytes, macs, .. } => {
+                Some((usize::from(n_layers), output_bytes as usize, macs))
+            }
             _ => None,
         });
-        (self.n_layers, self.macs) = loaded?;
+        (self.n_layers, self.n_outputs, self.macs) = loaded?;
         Ok(())
     }
 
@@ -44,18 +46,17 @@ impl Link {
         }
         self.request_within(self.wait_for_runs(1, self.macs), &Request::RunModel, done)?;
         let mut output = Vec::new();
-        loop {
+        while output.len() < self.n_outputs {
             let offset = output.len() as u32;
             let page = self.request(&Request::Logits { offset }, |response| match response {
-                Response::Logits(bytes) => Some(bytes.iter().map(|&x| x as i8).collect::<Vec<_>>()),
+                Response::Logits(bytes) if !bytes.is_empty() => {
+                    Some(bytes.iter().map(|&x| x as i8).collect::<Vec<_>>())
+                }
                 _ => None,
             })?;
-            let is_last = page.len() < wire::PAGE;
             output.extend(page);
-            if is_last {
-                return Ok(output);
-            }
         }
+        Ok(output)
     }
 
     /// The RAM used: of the arena since the model was loaded, of the stack since reset.

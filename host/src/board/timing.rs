@@ -16,6 +16,9 @@ const SLOWEST_HZ: u32 = 4_000_000;
 /// More than any kernel takes for a multiply-accumulate, its share of requantisation included.
 const MOST_TICKS_PER_MAC: u64 = 128;
 
+/// No board is waited for longer than a day, whatever it says of its model.
+const LONGEST_S: f64 = 86_400.0;
+
 /// How a layer is timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerPlan {
@@ -112,7 +115,8 @@ impl Link {
         while layers.len() < self.n_layers {
             let request = Request::LayerTicks { first: layers.len() as u32 };
             let page = self.request_within(wait, &request, |response| match response {
-                Response::Ticks(bytes) if !bytes.is_empty() => Some(wire::ticks(bytes).collect::<Vec<_>>()),
+                // Fewer bytes than one figure would never end.
+                Response::Ticks(bytes) if bytes.len() >= 8 => Some(wire::ticks(bytes).collect::<Vec<_>>()),
                 _ => None,
             })?;
             layers.extend(page);
@@ -136,7 +140,8 @@ impl Link {
     }
 
     fn seconds(&self, ticks: u64) -> Duration {
-        Duration::from_secs_f64(ticks as f64 / f64::from(self.core_hz.unwrap_or(SLOWEST_HZ).max(1)))
+        let seconds = ticks as f64 / f64::from(self.core_hz.unwrap_or(SLOWEST_HZ).max(1));
+        Duration::from_secs_f64(seconds.min(LONGEST_S))
     }
 }
 
