@@ -32,19 +32,47 @@ pub fn open(dir: &Path) -> Result<Dataset, DataError> {
 }
 
 fn read(dir: &Path, files: &[&str]) -> Result<Images, DataError> {
-    let capacity = files.len() * RECORDS;
-    let (mut pixels, mut labels) =
-        (Vec::with_capacity(capacity * (RECORD - 1)), Vec::with_capacity(capacity));
-    for file in files {
-        let path = dir.join(file);
+    let paths: Vec<PathBuf> = files.iter().map(|file| dir.join(file)).collect();
+    let io = |path: &Path, source| DataError::Io { path: path.to_owned(), source };
+    for (path, file) in paths.iter().zip(files) {
         if !path.is_file() {
             let set = "CIFAR-10 has data_batch_1.bin to data_batch_5.bin and test_batch.bin";
             return Err(DataError::Missing { dir: dir.to_owned(), missing: (*file).into(), set });
         }
-        let bytes = std::fs::read(&path).map_err(|source| DataError::Io { path: path.clone(), source })?;
-        append(&path, &bytes, RECORDS, &mut pixels, &mut labels)?;
+        let len = path.metadata().map_err(|source| io(path, source))?.len();
+        check_len(path, usize::try_from(len).unwrap_or(usize::MAX), RECORDS)?;
     }
-    Ok(Images::new(SIDE, SIDE, 3, pixels, labels).expect("every record adds a label and its pixels"))
+    let capacity = files.len() * RECORDS;
+    let (mut pixels, mut labels) =
+        (Vec::with_capacity(capacity * (RECORD - 1)), Vec::with_capacity(capacity));
+    for path in &paths {
+        let bytes = std::fs::read(path).map_err(|source| io(path, source))?;
+        append(path, &bytes, RECORDS, &mut pixels, &mut labels)?;
+    }
+    Ok(images(pixels, labels))
+}
+
+/// The images of a file's bytes, which are `n_records`; `path` only names it in errors.
+///
+/// # Errors
+/// [`DataError::Corrupt`] with the byte.
+pub fn parse(path: &Path, bytes: &[u8], n_records: usize) -> Result<Images, DataError> {
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    append(path, bytes, n_records, &mut pixels, &mut labels)?;
+    Ok(images(pixels, labels))
+}
+
+fn images(pixels: Vec<u8>, labels: Vec<u8>) -> Images {
+    Images::new(SIDE, SIDE, 3, pixels, labels).expect("every record adds a label and its pixels")
+}
+
+fn check_len(path: &Path, found: usize, n_records: usize) -> Result<(), DataError> {
+    let expected = n_records * RECORD;
+    if found == expected {
+        return Ok(());
+    }
+    let problem = format!("has {found} of {expected} bytes");
+    Err(DataError::Corrupt { path: path.to_owned(), byte: found.min(expected), problem })
 }
 
 /// Appends the pixels, planes interleaved, and the labels of a file of `n_records`.
@@ -56,11 +84,7 @@ fn append(
     labels: &mut Vec<u8>,
 ) -> Result<(), DataError> {
     let corrupt = |byte: usize, problem: String| DataError::Corrupt { path: path.to_owned(), byte, problem };
-    let expected = n_records * RECORD;
-    if bytes.len() != expected {
-        let problem = format!("has {} of {expected} bytes", bytes.len());
-        return Err(corrupt(bytes.len().min(expected), problem));
-    }
+    check_len(path, bytes.len(), n_records)?;
     for (number, record) in bytes.chunks_exact(RECORD).enumerate() {
         if usize::from(record[0]) >= CLASSES.len() {
             let problem = format!("record {} has label {}, the largest is 9", number + 1, record[0]);
@@ -96,10 +120,8 @@ mod tests {
         }
     }
 
-    fn parse(bytes: &[u8], n_records: usize) -> Result<Vec<u8>, DataError> {
-        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-        append(Path::new("batch.bin"), bytes, n_records, &mut pixels, &mut labels)?;
-        Ok(pixels)
+    fn parse(bytes: &[u8], n_records: usize) -> Result<Images, DataError> {
+        super::parse(Path::new("batch.bin"), bytes, n_records)
     }
 
     #[test]
@@ -140,7 +162,7 @@ mod tests {
     #[test]
     fn a_file_of_another_length_is_refused_at_the_byte_where_it_ends() {
         let whole: Vec<u8> = [1, 2, 3].into_iter().flat_map(record).collect();
-        assert_eq!(parse(&whole, 3).unwrap().len(), 3 * 3 * PLANE);
+        assert_eq!(parse(&whole, 3).unwrap().labels(), [1, 2, 3]);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let ends = (0..100).map(|_| rng.random_range(0..whole.len())).chain([0, 1, RECORD, 2 * RECORD]);
         for end in ends {

@@ -4,7 +4,7 @@
 //! elements.
 
 use super::{DataError, Dataset, Images, MAX_PIXEL_BYTES, TestSplit};
-use std::io::Read as _;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 const UNSIGNED_BYTE: u8 = 8;
@@ -99,45 +99,46 @@ fn find(dir: &Path, stem: &str) -> Option<PathBuf> {
     [stem.to_owned(), format!("{stem}.gz")].into_iter().map(|name| dir.join(name)).find(|path| path.is_file())
 }
 
-/// Dimensions and elements of an IDX file.
+/// Dimensions and elements of an IDX file; what is unpacked of a gzipped one is never more than its header says.
 fn elements(path: &Path, bytes: &[u8], n_dims: usize) -> Result<(Vec<usize>, Vec<u8>), DataError> {
     let corrupt = |byte: usize, problem: String| DataError::Corrupt { path: path.to_owned(), byte, problem };
-    let plain = if bytes.starts_with(&[0x1f, 0x8b]) {
-        let mut plain = Vec::new();
-        flate2::read::GzDecoder::new(bytes)
-            .take(MAX_PIXEL_BYTES)
-            .read_to_end(&mut plain)
-            .map_err(|e| corrupt(plain.len(), format!("gzip: {e}")))?;
-        plain
-    } else {
-        bytes.to_vec()
+    let mut plain: Box<dyn Read + '_> = match bytes {
+        [0x1f, 0x8b, ..] => Box::new(flate2::read::GzDecoder::new(bytes)),
+        _ => Box::new(bytes),
     };
-    let header = 4 + 4 * n_dims;
-    if plain.len() < header {
-        return Err(corrupt(plain.len(), format!("ends inside the header of {header} bytes")));
+    let mut next = |at: usize, n: u64| -> Result<Vec<u8>, DataError> {
+        let mut read = Vec::new();
+        match plain.by_ref().take(n).read_to_end(&mut read) {
+            Ok(_) => Ok(read),
+            Err(e) => Err(corrupt(at + read.len(), format!("gzip: {e}"))),
+        }
+    };
+    let header_bytes = 4 + 4 * n_dims;
+    let header = next(0, header_bytes as u64)?;
+    if header.len() < header_bytes {
+        return Err(corrupt(header.len(), format!("ends inside the header of {header_bytes} bytes")));
     }
-    if plain[..3] != [0, 0, UNSIGNED_BYTE] {
+    if header[..3] != [0, 0, UNSIGNED_BYTE] {
         return Err(corrupt(0, "is no IDX file of unsigned bytes".into()));
     }
-    if usize::from(plain[3]) != n_dims {
-        return Err(corrupt(3, format!("has {} dimensions, {n_dims} are expected", plain[3])));
+    if usize::from(header[3]) != n_dims {
+        return Err(corrupt(3, format!("has {} dimensions, {n_dims} are expected", header[3])));
     }
-    let dims: Vec<usize> = plain[4..header]
-        .chunks_exact(4)
-        .map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]) as usize)
-        .collect();
+    let dims: Vec<usize> =
+        header[4..].chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]) as usize).collect();
     let total = dims.iter().try_fold(1u64, |n, &d| n.checked_mul(d as u64)).filter(|&n| n <= MAX_PIXEL_BYTES);
     let Some(total) = total else {
         return Err(corrupt(4, format!("asks for {dims:?} elements")));
     };
-    let found = plain.len() - header;
-    if found as u64 != total {
-        return Err(corrupt(
-            plain.len().min(header + total as usize),
-            format!("has {found} of {total} elements"),
-        ));
+    let elements = next(header_bytes, total)?;
+    let end = header_bytes + elements.len();
+    if (elements.len() as u64) < total {
+        return Err(corrupt(end, format!("has {} of {total} elements", elements.len())));
     }
-    Ok((dims, plain[header..].to_vec()))
+    if !next(end, 1)?.is_empty() {
+        return Err(corrupt(end, format!("goes on after its {total} elements")));
+    }
+    Ok((dims, elements))
 }
 
 #[cfg(test)]
@@ -194,6 +195,22 @@ mod tests {
         gz.write_all(&images).unwrap();
         let gz = gz.finish().unwrap();
         assert!(read_pair(&gz[..gz.len() - 6], &labels).is_err());
+    }
+
+    #[test]
+    fn a_gzip_bomb_is_refused_after_as_many_bytes_as_its_header_says() {
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gz.write_all(&idx(&[2, 1, 3], &[0; 1 << 24])).unwrap();
+        let bomb = gz.finish().unwrap();
+        let message = read_pair(&bomb, &idx(&[2], &[1, 0])).unwrap_err().to_string();
+        assert!(message.contains("byte 22: goes on after its 6 elements"), "{message}");
+    }
+
+    #[test]
+    fn a_header_that_asks_for_more_than_there_is_takes_no_memory_for_it() {
+        let message = read_pair(&idx(&[1 << 16, 1 << 8, 1 << 8], &[7; 9]), &idx(&[1], &[0]));
+        let message = message.unwrap_err().to_string();
+        assert!(message.contains("has 9 of 4294967296 elements"), "{message}");
     }
 
     #[test]
