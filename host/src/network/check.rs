@@ -1,7 +1,14 @@
 //! The rules that a [`Graph`] keeps; everything downstream relies on them.
 
-use super::graph::{Conv, ConvKind, Graph, NodeId, NodeOp, UnitId};
+use super::graph::{Conv, ConvKind, Graph, Node, NodeId, NodeOp, UnitId};
 use std::collections::HashSet;
+
+/// The most nodes, and the most units.
+pub(super) const MAX_NODES: u64 = 2048;
+/// The most weights and biases: 256 MiB of them, and training keeps four copies.
+const MAX_WEIGHTS: u64 = 1 << 26;
+/// The most pairs of input and output bins over all nodes: at a hundred layers a second they take half a day.
+const MAX_BIN_PAIRS: u64 = 1 << 22;
 
 /// The first rule that a graph breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,6 +82,18 @@ pub enum GraphError {
         /// What must hold.
         rule: &'static str,
     },
+    /// More than any microcontroller's network has, or than can be trained here.
+    #[error("network `{network}` has {found} {what}, at most {most} are supported")]
+    TooMany {
+        /// Name of the network.
+        network: String,
+        /// What there are too many of.
+        what: &'static str,
+        /// How many there are.
+        found: u64,
+        /// How many there may be.
+        most: u64,
+    },
     /// An image without pixels, or a network without classes.
     #[error("image and classes are between 1 and 65535, planes of images at most 255 pixels a side")]
     Input,
@@ -91,20 +110,15 @@ impl Graph {
         if !small(input.h, 255) || !small(input.w, 255) || !small(input.c, 65535) || !small(*classes, 65535) {
             return Err(GraphError::Input);
         }
+        self.check_counts()?;
         self.check_ends()?;
         unique(self.nodes.iter().map(|n| &n.name))?;
         unique(self.units.iter().map(|u| &u.name))?;
         self.check_bins()?;
         self.check_nodes()?;
-        let unread = self
-            .nodes
-            .iter()
-            .zip(self.is_read())
-            .find(|(node, read)| !read && !matches!(node.op, NodeOp::Input | NodeOp::Head { .. }));
-        match unread {
-            Some((node, _)) => Err(GraphError::Unread { node: node.name.clone() }),
-            None => Ok(()),
-        }
+        at_most(&self.name, "pairs of bins to measure", self.bin_pairs(), MAX_BIN_PAIRS)?;
+        at_most(&self.name, "weights and biases at the widest", self.stored_weights(), MAX_WEIGHTS)?;
+        self.check_read()
     }
 
     /// The unit of every node's output; `None` for the image and the logits.
@@ -129,6 +143,45 @@ impl Graph {
             }
         }
         read
+    }
+
+    fn check_read(&self) -> Result<(), GraphError> {
+        let inner = |node: &Node| !matches!(node.op, NodeOp::Input | NodeOp::Head { .. });
+        match self.nodes.iter().zip(self.is_read()).find(|(node, read)| !read && inner(node)) {
+            Some((node, _)) => Err(GraphError::Unread { node: node.name.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_counts(&self) -> Result<(), GraphError> {
+        at_most(&self.name, "nodes", self.nodes.len() as u64, MAX_NODES)?;
+        at_most(&self.name, "units", self.units.len() as u64, MAX_NODES)
+    }
+
+    /// Parameters that training keeps, those of every convolution and of the head at the widest.
+    fn stored_weights(&self) -> u64 {
+        let c = self.node_channels(&self.widest());
+        let weights = |(id, node): (NodeId, &Node)| match &node.op {
+            NodeOp::Input | NodeOp::Add { .. } => 0,
+            NodeOp::Conv(conv) => {
+                let c_in = if conv.kind == ConvKind::Dense { c[conv.input] } else { 1 };
+                (conv.kernel * conv.kernel * c_in + 2) as u64 * c[id] as u64
+            }
+            NodeOp::Head { input } => (c[*input] + 1) as u64 * c[id] as u64,
+        };
+        self.nodes.iter().enumerate().map(weights).sum()
+    }
+
+    /// Choices of bins of input and output, summed over the nodes: no more layers than these are ever measured.
+    fn bin_pairs(&self) -> u64 {
+        let units = self.node_units();
+        let n_bins = |id: NodeId| units[id].map_or(1, |unit| self.units[unit].bins.len() as u64);
+        let pairs = |(id, node): (NodeId, &Node)| match node.op.inputs().first() {
+            None => 0,
+            Some(&input) if units[id] == units[input] => n_bins(id),
+            Some(&input) => n_bins(id) * n_bins(input),
+        };
+        self.nodes.iter().enumerate().map(pairs).sum()
     }
 
     fn check_ends(&self) -> Result<(), GraphError> {
@@ -226,6 +279,13 @@ fn out_plane(conv: &Conv, (h, w): (usize, usize)) -> Option<(usize, usize)> {
     Some((out(h, p.top, p.bottom)?, out(w, p.left, p.right)?))
 }
 
+pub(super) fn at_most(network: &str, what: &'static str, found: u64, most: u64) -> Result<(), GraphError> {
+    if found <= most {
+        return Ok(());
+    }
+    Err(GraphError::TooMany { network: network.to_owned(), what, found, most })
+}
+
 fn unique<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), GraphError> {
     let mut seen = HashSet::new();
     for name in names {
@@ -291,6 +351,24 @@ mod tests {
         let NodeOp::Conv(conv) = &mut graph.nodes[2].op else { unreachable!() };
         (conv.kernel, conv.padding) = (200, device_bench::Padding::all(199));
         assert!(matches!(graph.check(), Err(GraphError::Plane { h: 231, .. })));
+    }
+
+    #[test]
+    fn networks_that_no_memory_holds_are_refused_by_what_they_have_too_much_of() {
+        let refused = |change: fn(&mut Graph)| {
+            let mut graph = resnet();
+            change(&mut graph);
+            graph.check().unwrap_err().to_string()
+        };
+        let message = refused(|graph| graph.units = vec![graph.units[0].clone(); 3000]);
+        assert!(message.contains("3000 units"), "{message}");
+        let message = refused(|graph| graph.units.iter_mut().for_each(|u| u.bins = (1..=4000).collect()));
+        assert!(message.contains("pairs of bins"), "{message}");
+        let message = refused(|graph| graph.units.iter_mut().for_each(|u| u.bins = vec![u.full, 60_000]));
+        assert!(message.contains("weights and biases"), "{message}");
+        let mut graph = resnet();
+        graph.units.iter_mut().for_each(|unit| unit.bins = (1..=2 * unit.full).collect());
+        assert_eq!(graph.check(), Ok(()));
     }
 
     #[test]

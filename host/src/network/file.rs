@@ -43,7 +43,7 @@
 mod read;
 mod write;
 
-pub(super) use read::parse;
+pub use read::parse;
 pub use write::to_toml;
 
 use super::graph::Activation;

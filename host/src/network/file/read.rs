@@ -3,27 +3,26 @@
 use super::{File, FileError, FileNode, FileOp, FilePadding, FileUnit, IMAGE};
 use crate::nearest::did_you_mean;
 use crate::network::GraphError;
+use crate::network::check::{MAX_NODES, at_most};
 use crate::network::graph::{Activation, Conv, ConvKind, Graph, Node, NodeId, NodeOp, Shape, Unit, UnitId};
 use crate::network::lower::lower;
 use crate::network::zoo::{self, ZooOptions};
 use device_bench::Padding;
 use toml::Spanned;
 
-/// The network that `text` describes. `options` have passed [`ZooOptions::check`]; they make the bins of units that
-/// list none.
+/// The network that `text` describes, for images of shape `input`. `options` have passed [`ZooOptions::check`]; they
+/// make the bins of units that list none.
 ///
 /// # Errors
 /// [`FileError`] with the first thing that is wrong.
-pub(in crate::network) fn parse(
-    text: &str,
-    input: Shape,
-    classes: usize,
-    options: ZooOptions,
-) -> Result<Graph, FileError> {
+pub fn parse(text: &str, input: Shape, classes: usize, options: ZooOptions) -> Result<Graph, FileError> {
     let file: File = toml::from_str(text).map_err(|e| FileError::Syntax(Box::new(e)))?;
     let shape = |[h, w, c]: [usize; 3]| format!("{h}x{w}x{c}");
     agree("input", file.input.map(shape), shape([input.h, input.w, input.c]))?;
     agree("classes", file.classes.map(|n| n.to_string()), classes.to_string())?;
+    for (what, n) in [("nodes", file.nodes.len()), ("units", file.units.len())] {
+        at_most(&file.name, what, n as u64, MAX_NODES)?;
+    }
     let units = file.units.into_iter().map(|unit| read_unit(unit, options)).collect::<Result<_, _>>()?;
     let image = Node { name: IMAGE.into(), op: NodeOp::Input };
     let mut reader = Reader { text, units, nodes: vec![image], node_units: vec![None] };
@@ -47,8 +46,15 @@ fn read_unit(FileUnit { name, full, bins }: FileUnit, options: ZooOptions) -> Re
     if full > usize::from(u16::MAX) {
         return Err(GraphError::Bins { unit: name, rule: "there are at most 65535 channels" }.into());
     }
+    if bins.is_none() && zoo::n_bins(full, options) > MAX_BINS {
+        let rule = "there are at most 4096 bins; list them, or raise bin_multiple in edgeslim.toml";
+        return Err(GraphError::Bins { unit: name, rule }.into());
+    }
     Ok(Unit { name, full, bins: bins.unwrap_or_else(|| zoo::bins(full, options)) })
 }
+
+/// The most bins of a unit that lists none.
+const MAX_BINS: usize = 4096;
 
 /// The nodes read so far.
 struct Reader<'a> {

@@ -125,12 +125,24 @@ const fn depthwise(kernel: usize, stride: usize) -> Form {
     Form { kind: ConvKind::Depthwise, kernel, stride, activation: Activation::Relu }
 }
 
+/// At least as many as [`bins`] gives.
+pub(super) fn n_bins(full: usize, options: ZooOptions) -> usize {
+    let (low, high) = ends(full, options);
+    (high - low) / options.bin_multiple + 2
+}
+
+/// The least and the largest count that may be a bin.
+fn ends(full: usize, options: ZooOptions) -> (usize, usize) {
+    // A hair of slack, so that 0.35 * 100 does not round up to 36.
+    let low = (full as f64 * options.min_width - 1e-9).ceil() as usize;
+    let high = ((full as f64 * options.max_width + 1e-9) as usize).max(full);
+    (low.checked_next_multiple_of(options.bin_multiple).map_or(full, |low| low.min(full)), high)
+}
+
 /// Multiples between the two widths, and the full count.
 pub(super) fn bins(full: usize, options: ZooOptions) -> Vec<usize> {
     let step = options.bin_multiple;
-    // A hair of slack, so that 0.35 * 100 does not round up to 36.
-    let low = ((full as f64 * options.min_width - 1e-9).ceil() as usize).next_multiple_of(step).min(full);
-    let high = ((full as f64 * options.max_width + 1e-9) as usize).max(full);
+    let (low, high) = ends(full, options);
     let mut bins: Vec<usize> = (low..=high).filter(|n| n.is_multiple_of(step) || *n == full).collect();
     bins.dedup();
     bins
@@ -162,5 +174,17 @@ mod tests {
         assert_eq!(bins(16, ZooOptions { max_width: 1.5, ..ZooOptions::default() }), [8, 16, 24]);
         assert_eq!(bins(10, ZooOptions::default()), [8, 10]);
         assert_eq!(bins(4, ZooOptions::default()), [4]);
+        assert_eq!(bins(4, ZooOptions { bin_multiple: usize::MAX, ..ZooOptions::default() }), [4]);
+    }
+
+    #[test]
+    fn the_number_of_bins_is_known_before_they_are_made() {
+        for full in [1, 7, 8, 100, 255] {
+            for bin_multiple in [1, 3, 8, 1000, usize::MAX] {
+                let options = ZooOptions { max_width: 2.5, min_width: 0.1, bin_multiple };
+                let (n, most) = (bins(full, options).len(), n_bins(full, options));
+                assert!(n <= most && most <= n + 2, "{full} in {bin_multiple}: {n}, {most}");
+            }
+        }
     }
 }
