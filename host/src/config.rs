@@ -126,6 +126,11 @@ pub struct VerifyConfig {
     pub all_images: Vec<String>,
 }
 
+/// The most passes over the images: more is a slip of the pen.
+const MAX_EPOCHS: usize = 100_000;
+/// The most trainings a candidate.
+const MAX_SEEDS: usize = 1000;
+
 /// An `edgeslim.toml` that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -177,7 +182,15 @@ impl RunConfig {
     pub fn load(path: &Path) -> Result<RunConfig, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let config: RunConfig = toml::from_str(&text)
+        RunConfig::parse(&text, path)
+    }
+
+    /// Reads the text of the file `path`, which is only named in errors.
+    ///
+    /// # Errors
+    /// As [`RunConfig::load`], but for [`ConfigError::Read`].
+    pub fn parse(text: &str, path: &Path) -> Result<RunConfig, ConfigError> {
+        let config: RunConfig = toml::from_str(text)
             .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })?;
         config.check(path)?;
         Ok(config)
@@ -196,10 +209,8 @@ impl RunConfig {
         if samples > MAX_SAMPLES {
             return refuse("profile.samples", samples.to_string(), &format!("at most {MAX_SAMPLES}"));
         }
-        for (key, number) in self.numbers() {
-            if !(number.is_finite() && number >= 0.0) {
-                return refuse(key, number.to_string(), "a number from 0 on");
-            }
+        if let Some((key, found, range)) = self.outside() {
+            return refuse(key, found.to_string(), range);
         }
         for (key, list) in
             [("search.strategies", &self.search.strategies), ("search.budgets", &self.search.budgets)]
@@ -213,17 +224,6 @@ impl RunConfig {
             }
         }
         Ok(())
-    }
-
-    /// Numbers that are finite and not negative.
-    fn numbers(&self) -> [(&'static str, f64); 5] {
-        [
-            ("train.learning_rate", self.train.learning_rate),
-            ("train.weight_decay", self.train.weight_decay),
-            ("retrain.learning_rate", self.retrain.recipe.learning_rate),
-            ("retrain.weight_decay", self.retrain.recipe.weight_decay),
-            ("profile.time_s", self.profile.time_s.unwrap_or(0.0)),
-        ]
     }
 
     /// Counts that are not 0.
@@ -241,6 +241,27 @@ impl RunConfig {
         ]
     }
 
+    /// The first number outside its range, with that range.
+    fn outside(&self) -> Option<(&'static str, f64, &'static str)> {
+        let Recipe { epochs, learning_rate, weight_decay, .. } = self.train;
+        let again = &self.retrain.recipe;
+        let few = |n: usize, most: usize| n <= most;
+        let rate = |x: f64| x > 0.0 && x.is_finite();
+        let decay = |x: f64| x >= 0.0 && x.is_finite();
+        let time_s = self.profile.time_s.unwrap_or(0.0);
+        let checks = [
+            ("profile.time_s", time_s, time_s.is_finite() && time_s >= 0.0, "a number of at least 0"),
+            ("train.epochs", epochs as f64, few(epochs, MAX_EPOCHS), "at most 100000"),
+            ("retrain.epochs", again.epochs as f64, few(again.epochs, MAX_EPOCHS), "at most 100000"),
+            ("retrain.seeds", self.retrain.seeds as f64, few(self.retrain.seeds, MAX_SEEDS), "at most 1000"),
+            ("train.learning_rate", learning_rate, rate(learning_rate), "a number above 0"),
+            ("retrain.learning_rate", again.learning_rate, rate(again.learning_rate), "a number above 0"),
+            ("train.weight_decay", weight_decay, decay(weight_decay), "a number of at least 0"),
+            ("retrain.weight_decay", again.weight_decay, decay(again.weight_decay), "a number of at least 0"),
+        ];
+        checks.into_iter().find(|check| !check.2).map(|(key, found, _, range)| (key, found, range))
+    }
+
     /// The commented file that `edgeslim init` writes.
     pub const TEMPLATE: &str = include_str!("template.toml");
 }
@@ -255,13 +276,13 @@ mod tests {
         assert_eq!(config.data.path, "embedded");
     }
 
+    fn refused(text: &str) -> String {
+        RunConfig::parse(text, Path::new("edgeslim.toml")).unwrap_err().to_string()
+    }
+
     #[test]
     fn a_count_of_zero_is_refused_by_its_key() {
-        let text = RunConfig::TEMPLATE.replacen("epochs = 30", "epochs = 0", 1);
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("edgeslim.toml");
-        std::fs::write(&path, text).unwrap();
-        let message = RunConfig::load(&path).unwrap_err().to_string();
+        let message = refused(&RunConfig::TEMPLATE.replacen("epochs = 30", "epochs = 0", 1));
         assert!(message.contains("train.epochs is 0"), "{message}");
     }
 
@@ -285,12 +306,26 @@ mod tests {
     }
 
     #[test]
+    fn numbers_that_no_training_can_use_are_refused_by_their_key() {
+        for (key, value) in [
+            ("epochs", "9223372036854775807"),
+            ("seeds", "9223372036854775807"),
+            ("learning_rate", "nan"),
+            ("learning_rate", "-0.1"),
+            ("weight_decay", "inf"),
+        ] {
+            let line = |line: &str| match line.split_once(" = ") {
+                Some((found, _)) if found.trim() == key => format!("{key} = {value}\n"),
+                _ => format!("{line}\n"),
+            };
+            let message = refused(&RunConfig::TEMPLATE.lines().map(line).collect::<String>());
+            assert!(message.contains(&format!("train.{key} is ")), "{message}");
+        }
+    }
+
+    #[test]
     fn a_misspelt_key_is_refused_with_its_line() {
-        let text = RunConfig::TEMPLATE.replace("epochs", "epoch");
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("edgeslim.toml");
-        std::fs::write(&path, text).unwrap();
-        let message = RunConfig::load(&path).unwrap_err().to_string();
+        let message = refused(&RunConfig::TEMPLATE.replace("epochs", "epoch"));
         assert!(message.contains("line") && message.contains("epoch"), "{message}");
     }
 }

@@ -3,8 +3,6 @@
 //! Latencies are in [`Provenance::unit`], memory in bytes, accuracies fractions from 0 to 1. `None` means *not
 //! measured*, never zero.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use device_bench::layer::LayerSpec;
@@ -297,13 +295,20 @@ pub enum RecordError {
 /// # Errors
 /// [`RecordError::Read`]; [`RecordError::Parse`] with the line at fault.
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, RecordError> {
-    let read = |source| RecordError::Read { path: path.into(), source };
-    let file = File::open(path).map_err(read)?;
-    serde_json::from_reader(BufReader::new(file)).map_err(|source| match source.io_error_kind() {
-        Some(kind) => read(kind.into()),
-        None => {
-            RecordError::Parse { path: path.into(), line: source.line(), column: source.column(), source }
-        }
+    let json = std::fs::read(path).map_err(|source| RecordError::Read { path: path.into(), source })?;
+    parse(&json, path)
+}
+
+/// Reads a record from the bytes of the file `path`, which is only named in errors.
+///
+/// # Errors
+/// [`RecordError::Parse`] with the line at fault.
+pub fn parse<T: DeserializeOwned>(json: &[u8], path: &Path) -> Result<T, RecordError> {
+    serde_json::from_slice(json).map_err(|source| RecordError::Parse {
+        path: path.into(),
+        line: source.line(),
+        column: source.column(),
+        source,
     })
 }
 

@@ -80,10 +80,18 @@ enum Edges {
 pub fn read(path: &Path) -> Result<Vec<LayerSpec>, ListError> {
     let text =
         std::fs::read_to_string(path).map_err(|source| ListError::Read { path: path.to_owned(), source })?;
-    let list: List = toml::from_str(&text)
+    parse(&text, path)
+}
+
+/// The layers of a list's text, in its order; `path` only names it in errors.
+///
+/// # Errors
+/// [`ListError`] with the line.
+pub fn parse(text: &str, path: &Path) -> Result<Vec<LayerSpec>, ListError> {
+    let list: List = toml::from_str(text)
         .map_err(|source| ListError::Parse { path: path.to_owned(), source: Box::new(source) })?;
     let specs = list.layer.into_iter().map(|item| {
-        let line = 1 + text[..item.span().start].matches('\n').count();
+        let line = 1 + text.bytes().take(item.span().start).filter(|&b| b == b'\n').count();
         let item = item.into_inner();
         let spec = item.spec();
         let refuse = |problem| ListError::Layer { path: path.to_owned(), line, spec, problem };
@@ -126,10 +134,7 @@ mod tests {
     use super::*;
 
     fn list(text: &str) -> Result<Vec<LayerSpec>, ListError> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("layers.toml");
-        std::fs::write(&path, text).unwrap();
-        read(&path)
+        parse(text, Path::new("layers.toml"))
     }
 
     #[test]
