@@ -7,10 +7,11 @@ use crate::engine::{self, DeviceChoice, Engine, Params};
 use crate::network::zoo::ZooOptions;
 use crate::network::{self, Channels, Graph, Shape};
 use crate::run::{Outcome, RunDir};
+use crate::train::checkpoint::restore_weights;
 use crate::train::recalibrate_on;
 use crate::ui::Ui;
 use crate::{firmware, quantize};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -152,15 +153,12 @@ impl Context {
     /// # Errors
     /// Where the file is missing, damaged or of another network.
     pub fn trained(&self, checkpoint: &Path) -> Result<Box<dyn Engine>> {
-        let mut params = Params::new(&self.graph, 0, &self.device.device()?)?;
-        let loaded = params.varmap.load(checkpoint);
-        loaded.with_context(|| {
-            format!(
-                "{}: no weights of {}; delete the file to train again",
-                checkpoint.display(),
-                self.graph.name
-            )
-        })?;
+        let params = Params::new(&self.graph, 0, &self.device.device()?)?;
+        let file = checkpoint.display();
+        let bytes = std::fs::read(checkpoint).with_context(|| file.to_string())?;
+        if let Err(problem) = restore_weights(&bytes, &params) {
+            bail!("{file}: no weights of {}: {problem}; delete the file to train again", self.graph.name);
+        }
         Ok(engine::open(self.graph.clone(), params, self.device, self.threads)?)
     }
 

@@ -1,6 +1,6 @@
 //! Training loops around an engine: losses, the sandwich rule, the optimiser, recalibration.
 
-mod checkpoint;
+pub mod checkpoint;
 mod error;
 pub mod evaluate;
 pub mod optim;

@@ -151,8 +151,9 @@ impl<'a> Run<'a> {
         let weight_decay = training.recipe.weight_decay;
         let sgd = SgdParams { learning_rate: 0.0, momentum: MOMENTUM, weight_decay };
         let mut sgd = NesterovSgd::for_network(engine.params(), sgd);
-        let state = checkpoint::load(checkpoint, engine.params(), &mut sgd, &identity)?.unwrap_or_default();
         let steps = images.len() / batch;
+        let expected = checkpoint::Expected { identity: &identity, epochs: training.recipe.epochs, steps };
+        let state = checkpoint::load(checkpoint, engine.params(), &mut sgd, expected)?.unwrap_or_default();
         Ok(Run { engine, training, checkpoint, identity, sgd, state, batch, steps })
     }
 
