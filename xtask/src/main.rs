@@ -1,8 +1,9 @@
-//! What a person types in this repository: `cargo xtask demo`, `cargo xtask test`, `cargo xtask setup`, `cargo xtask torture`.
+//! What a person types in this repository: `cargo xtask demo`, `cargo xtask test` and others.
 
 mod cuda;
 mod demo;
 mod firmware;
+mod fuzz;
 mod setup;
 mod steps;
 
@@ -25,6 +26,8 @@ enum Task {
         #[arg(long)]
         fresh: bool,
     },
+    /// Feed every parser mutated files and frames: 10^7 a target take an hour.
+    Fuzz(fuzz::Options),
     /// Install what is missing (QEMU, thumb targets), or print the command that does.
     Setup,
     /// Kill a small run at many random moments and see that the next one ends with the same bytes.
@@ -43,6 +46,7 @@ fn main() -> Result<()> {
             setup::everything()?;
             demo::demo(if fresh { demo::Start::Fresh } else { demo::Start::Resume })
         }
+        Task::Fuzz(options) => fuzz::fuzz(&options),
         Task::Setup => setup::everything(),
         Task::Torture { kills } => {
             setup::everything()?;
