@@ -101,7 +101,8 @@ pub enum ShapeError {
     /// The operator keeps its channels but `c_in != c_out`.
     #[error("the operator keeps its channels, but c_in and c_out differ")]
     Channels,
-    /// The padded plane is smaller than the kernel, or the padding not smaller than the kernel.
+    /// The padded plane is smaller than the kernel, the padding not smaller than the kernel, or the output plane
+    /// wider than 65535.
     #[error("kernel and padding do not fit the input plane")]
     Kernel,
     /// The layer has more than 2^31 multiply-accumulates or elements.
@@ -292,7 +293,8 @@ const fn out_dim(size: u16, before: u8, after: u8, kernel: u8, stride: u8) -> u1
     if stride == 0 || padded < kernel as u32 {
         return 0;
     }
-    ((padded - kernel as u32) / stride as u32 + 1) as u16
+    let out = (padded - kernel as u32) / stride as u32 + 1;
+    if out > u16::MAX as u32 { 0 } else { out as u16 }
 }
 
 /// `conv 28x28x16->32 k3 s1`
@@ -311,5 +313,22 @@ impl fmt::Display for LayerSpec {
             write!(f, " p{},{},{},{}", p.top, p.bottom, p.left, p.right)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_does_not_make_a_plane_wider_than_its_numbers() {
+        let padded = |in_h, padding| LayerSpec {
+            kernel_h: 255,
+            padding: Padding { top: padding, bottom: padding, ..Padding::NONE },
+            ..LayerSpec::depthwise(in_h, 1, 1, 1, 1, Padding::NONE)
+        };
+        assert_eq!((padded(65535, 127).out_h(), padded(65535, 127).check()), (65535, Ok(())));
+        assert_eq!(padded(65535, 128).check(), Err(ShapeError::Kernel));
+        assert_eq!(padded(65535, 254).check(), Err(ShapeError::Kernel));
     }
 }

@@ -144,7 +144,7 @@ pub enum ModelError {
     /// The checksum differs.
     #[error("the model blob is damaged: its checksum differs")]
     Checksum,
-    /// A header field is out of range, or there is no layer.
+    /// A header field is out of range, or there is no layer or more than 65535.
     #[error("the model's header is invalid")]
     Header,
     /// A layer's shape cannot be run.

@@ -36,7 +36,7 @@ pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, ModelError> {
         input: tensor([in_offset, in_len, in_zero, in_scale])?,
         output: tensor([out_offset, out_len, out_zero, out_scale])?,
     };
-    if reserved != 0 || n_layers == 0 {
+    if reserved != 0 || n_layers == 0 || n_layers > u32::from(u16::MAX) {
         return Err(ModelError::Header);
     }
     check(&model)?;
