@@ -2,6 +2,7 @@
 
 pub mod axes;
 pub mod chart;
+mod check;
 #[doc(hidden)]
 pub mod example;
 pub mod figures;
@@ -25,8 +26,9 @@ pub fn chart_names(run: &RunRecord) -> Vec<&'static str> {
 /// Returns the paths of the PNGs, in the page's order, then the page's.
 ///
 /// # Errors
-/// [`ChartError::Empty`] if there is nothing to draw at all; others if drawing or writing fails.
+/// [`RecordError::Figure`] before anything is written; [`ChartError::Empty`] if there is nothing to draw at all; others if drawing or writing fails.
 pub fn draw_all(run: &RunRecord, dir: &Path) -> Result<Vec<PathBuf>, ChartError> {
+    run.check()?;
     std::fs::create_dir_all(dir).map_err(|source| ChartError::Folder { path: dir.into(), source })?;
     let mut paths = Vec::new();
     let mut figures = Vec::new();

@@ -280,6 +280,18 @@ pub enum RecordError {
         /// What is wrong there.
         source: serde_json::Error,
     },
+    /// A figure out of its range.
+    #[error("{of}: {what} of {found:?}, it lies {range}; run `edgeslim verify` again")]
+    Figure {
+        /// The candidate, layer or training.
+        of: String,
+        /// What the figure is.
+        what: &'static str,
+        /// Its value.
+        found: f64,
+        /// Where it must lie.
+        range: &'static str,
+    },
     /// The file can't be written.
     #[error("{path}: cannot write: {source}", path = path.display())]
     Write {
