@@ -64,7 +64,7 @@ fn weights(params: &Params) -> Vec<f32> {
 }
 
 /// Writes in most inputs how long their header is.
-pub fn repair(input: &mut Vec<u8>, rng: &mut ChaCha8Rng) {
+pub fn repair(input: &mut [u8], rng: &mut ChaCha8Rng) {
     if rng.random_range(0..4) == 0 || input.len() < 8 {
         return;
     }

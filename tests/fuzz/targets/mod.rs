@@ -32,13 +32,13 @@ const fn text(name: &'static str, parse: fn(&[u8]) -> bool) -> Target {
 
 /// All of them.
 pub const TARGETS: &[Target] = &[
-    Target { repair: model::repair, ..bytes("blob", model::parse) },
+    Target { repair: |input, rng| model::repair(input, rng), ..bytes("blob", model::parse) },
     bytes("request", wire::request),
     bytes("response", wire::response),
     text("cost_table", text::cost_table),
     Target { repair: data::repair, ..bytes("idx", data::idx) },
     bytes("cifar", data::cifar),
-    Target { repair: checkpoint::repair, ..text("checkpoint", checkpoint::parse) },
+    Target { repair: |input, rng| checkpoint::repair(input, rng), ..text("checkpoint", checkpoint::parse) },
     text("board", text::board),
     text("network", text::network),
     text("config", text::config),

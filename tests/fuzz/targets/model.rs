@@ -44,7 +44,7 @@ fn run(model: &Model<'_>, set: KernelSet) -> Vec<u8> {
 }
 
 /// Gives most inputs the length and the checksum that they should have.
-pub fn repair(input: &mut Vec<u8>, rng: &mut ChaCha8Rng) {
+pub fn repair(input: &mut [u8], rng: &mut ChaCha8Rng) {
     if rng.random_range(0..16) == 0 || input.len() < BEFORE_CHECKED + 4 {
         return;
     }

@@ -19,7 +19,7 @@ pub fn parse(input: &[u8]) -> bool {
         | read::<TrainingRecord>(input).is_some();
     if let Some(VerifyRecord { provenance, rounds, candidates }) = verified {
         let run = RunRecord { provenance, rounds, candidates, ..RunRecord::default() };
-        let _ = reports::chart_names(&run);
+        let _ = (run.check().map_err(|error| error.to_string()), reports::chart_names(&run));
     }
     known
 }
