@@ -51,7 +51,7 @@ fn kill_after(moment: Duration, wanted: &std::collections::BTreeMap<std::path::P
     std::thread::sleep(moment);
     let in_time = !running.has_ended();
     if in_time {
-        running.kill();
+        running.kill_at_any_moment();
     }
     run.edgeslim(&["run", "--json"]);
     let differing = differing(&run.bytes(), wanted);

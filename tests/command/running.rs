@@ -67,8 +67,23 @@ impl Running<'_> {
         self.end();
     }
 
+    /// Kills it without warning, at a moment when an emulator may just be starting: then nobody is left to remove the
+    /// folder of its sockets.
+    pub fn kill_at_any_moment(mut self) {
+        let _ = self.child.kill();
+        self.ended();
+    }
+
     /// Waits for its end, after which no emulator and no temporary file is left; what it said.
     pub fn end(mut self) -> (ExitStatus, String) {
+        let status = self.ended();
+        let left = self.temporary();
+        assert!(left.is_empty(), "temporary files are left: {left:?}");
+        (status, self.said())
+    }
+
+    /// Waits for its end and its emulators'.
+    fn ended(&mut self) -> ExitStatus {
         let mut emulators = self.emulators();
         let status = loop {
             match self.child.try_wait().unwrap() {
@@ -82,9 +97,7 @@ impl Running<'_> {
             assert!(ended.elapsed() < Duration::from_secs(10), "emulator {pid} outlives its command");
             std::thread::sleep(Duration::from_millis(10));
         }
-        let left = self.temporary();
-        assert!(left.is_empty(), "temporary files are left: {left:?}");
-        (status, self.said())
+        status
     }
 }
 

@@ -71,7 +71,7 @@ pub fn repair(input: &mut [u8], rng: &mut ChaCha8Rng) {
     // The header ends with two braces and spaces; the tensors behind it hardly have such bytes.
     if let Some(end) = input.windows(2).rposition(|pair| pair == b"}}") {
         let spaces = input[end + 2..].iter().take_while(|&&byte| byte == b' ').count();
-        let len = (end + 2 + spaces - 8) as u64;
+        let len = (end + 2 + spaces).saturating_sub(8) as u64;
         input[..8].copy_from_slice(&len.to_le_bytes());
     }
 }
