@@ -1,4 +1,4 @@
-//! The only file that names probe-rs: board files, opening a board, and the link to its firmware.
+//! The only room that names probe-rs: board files, opening a board, and the link to its firmware.
 
 mod cpu;
 mod file;

@@ -1,9 +1,10 @@
 //! A first board file for any chip that probe-rs knows.
 
-use super::{BoardFile, LayoutError, MemoryMap, RunFrom};
+use super::{LayoutError, MemoryMap, RunFrom};
 use crate::nearest::nearest;
 use probe_rs::config::Registry;
 use probe_rs::{CoreType, Target};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// A chip for which no board file can be written.
@@ -50,16 +51,16 @@ pub fn new_board(chip: &str, run_from: Option<RunFrom>) -> Result<(String, Strin
     let (run_from, map) = place(&target, run_from)?;
     let name = target.name.to_lowercase();
     let text = commented(&name, &target, run_from, &map);
-    debug_assert!(toml::from_str::<BoardFile>(&text).is_ok(), "{text}");
     Ok((name, text))
 }
 
 fn unknown(registry: &Registry, chip: &str) -> NewBoardError {
     let variants = registry.families().iter().flat_map(|family| family.variants());
     // Case counts for nothing in chip names.
-    let (wanted, names): (_, Vec<_>) =
-        (chip.to_uppercase(), variants.map(|v| v.name.to_uppercase()).collect());
-    let suggestion = nearest(&wanted, names.iter().map(String::as_str)).map(str::to_owned);
+    let names: BTreeMap<String, &str> =
+        variants.map(|variant| (variant.name.to_uppercase(), variant.name.as_str())).collect();
+    let near = nearest(&chip.to_uppercase(), names.keys().map(String::as_str));
+    let suggestion = near.map(|upper| names[upper].to_owned());
     NewBoardError::Unknown { chip: chip.to_owned(), suggestion }
 }
 

@@ -2,8 +2,9 @@
 
 use super::problem::{Cost, CostModel, Price};
 use crate::memory::{self, Capacity};
+use crate::network::lower::Lowered;
 use crate::network::{Channels, Graph, lower};
-use cost_tables::price::Prices;
+use cost_tables::price::{Price as TablePrice, Prices};
 
 /// Costs from a cost table, the arena planner and the blob's size.
 pub struct TableCosts<'a> {
@@ -26,22 +27,22 @@ impl CostModel for TableCosts<'_> {
     fn cost(&self, channels: &Channels) -> anyhow::Result<Cost> {
         let lowered = lower(self.graph, channels)?;
         let specs = || lowered.layers.iter().map(|layer| &layer.spec);
-        let latency = if specs().all(|spec| self.capacity.measures(spec)) {
-            let total = self.prices.total(specs())?;
-            Some(Price { value: total.value, low: total.low, high: total.high })
-        } else {
-            None
-        };
-        Ok(Cost {
-            latency,
-            ram: memory::plan(&lowered).layout.arena_bytes as f64,
-            flash: lowered.flash_bytes() as f64,
-            macs: lowered.macs() as f64,
-        })
+        let measured = specs().all(|spec| self.capacity.measures(spec));
+        Ok(deployed(&lowered, if measured { Some(self.prices.total(specs())?) } else { None }))
     }
 
     fn latency_unit(&self) -> &str {
         &self.prices.provenance().unit
+    }
+}
+
+/// What a network needs as it is deployed, with a latency from elsewhere.
+pub fn deployed(lowered: &Lowered, latency: Option<TablePrice>) -> Cost {
+    Cost {
+        latency: latency.map(|TablePrice { value, low, high, .. }| Price { value, low, high }),
+        ram: memory::plan(lowered).layout.arena_bytes as f64,
+        flash: lowered.flash_bytes() as f64,
+        macs: lowered.macs() as f64,
     }
 }
 

@@ -18,7 +18,7 @@ mod uniform;
 
 pub use accuracy::SupernetAccuracy;
 pub use budget::{Amount, BudgetError, BudgetSet, BudgetSetSpec, BudgetSpec, LatencyUnit};
-pub use costs::TableCosts;
+pub use costs::{TableCosts, deployed};
 pub use explorer::{Hooks, Progress, check_possible};
 pub use problem::{AccuracyModel, Cost, CostModel, Estimate, Price, Problem};
 pub use strategy::{Strategy, UnknownStrategy};

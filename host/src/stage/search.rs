@@ -17,7 +17,7 @@ use crate::quantize::{encode, made_up};
 use crate::run::{RunError, Stage};
 use crate::search::{
     AccuracyModel as _, BudgetSet, BudgetSetSpec, Cost, CostModel as _, Hooks, LatencyUnit, Options, Price,
-    Problem, Strategy, SupernetAccuracy, TableCosts, Trace, check_possible, search as run_search,
+    Problem, Strategy, SupernetAccuracy, TableCosts, Trace, check_possible, deployed, search as run_search,
 };
 use anyhow::Result;
 use cost_tables::price::Prices;
@@ -26,6 +26,8 @@ use reports::record::{Budget, Resource, VerifyRound, load, save};
 
 /// Searches in a row that a correction may ask for.
 const MAX_ROUNDS: usize = 3;
+/// A latency so far over its budget is over it whatever the full network takes as measured.
+const CLEARLY_OVER: f64 = 1.05;
 /// The full network, which every other is compared with.
 const FULL: &str = "full";
 
@@ -54,15 +56,13 @@ pub(super) fn check_budgets(ctx: &Context) -> Result<()> {
     // A profile that has ended prices the full network unless that does not fit the board.
     let prices = Prices::new(&table);
     let latency = prices.total(lowered.layers.iter().map(|layer| &layer.spec)).ok();
-    let full = Cost {
-        latency: latency.map(|p| Price { value: p.value, low: p.low, high: p.high }),
-        ram: memory::plan(&lowered).layout.arena_bytes as f64,
-        flash: lowered.flash_bytes() as f64,
-        macs: lowered.macs() as f64,
-    };
-    let budgets = resolve(&budgets(ctx)?, &full, &table)?;
+    let mut budgets = resolve(&budgets(ctx)?, &deployed(&lowered, latency), &table)?;
     // Where it does not fit the board, `profile` has said so.
     let costs = TableCosts::new(&ctx.graph, &prices, Capacity::UNLIMITED);
+    // Percentages will be of the full network as measured, which only the search does.
+    let smallest = costs.cost(&ctx.graph.smallest())?.amount(Resource::Latency);
+    let clear = |b: &Budget| b.resource != Resource::Latency || smallest > CLEARLY_OVER * b.limit;
+    budgets.iter_mut().for_each(|set| set.0.retain(clear));
     // FLOPs' budgets are not these.
     for strategy in strategies.into_iter().filter(|&strategy| strategy != Strategy::Flops) {
         check_possible(&ctx.graph, &costs, strategy, &budgets)?;

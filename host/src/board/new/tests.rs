@@ -1,6 +1,7 @@
 use super::*;
 use crate::board::layout::{CODE_BYTES, MIN_DATA_BYTES, MIN_MODEL_BYTES, RESERVED_FLASH};
-use std::collections::BTreeMap;
+use crate::board::{BoardFile, parse};
+use std::path::Path;
 
 /// Every chip of probe-rs, by name.
 fn chips() -> Vec<String> {
@@ -31,10 +32,11 @@ fn every_chip_of_probe_rs_gets_a_valid_file_or_a_reason() {
         let made = new_board(chip, None);
         *outcomes.entry(outcome(&made)).or_default() += 1;
         let Ok((name, text)) = made else { continue };
-        let board: BoardFile = toml::from_str(&text).unwrap_or_else(|e| panic!("{chip}: {e}\n{text}"));
+        let board = parse(&text, Path::new("new.toml")).unwrap_or_else(|e| panic!("{chip}: {e}\n{text}"));
         assert_eq!((&board.name, &board.chip), (&name, chip));
         check(&registry.get_target_by_name(chip).unwrap(), board.run_from);
     }
+    println!("{} chips: {outcomes:?}", chips.len());
     let fit = outcomes["ram"] + outcomes["flash"];
     assert!(chips.len() >= 4379 && fit * 4 > chips.len() * 3, "{outcomes:?}");
     assert!(!outcomes.contains_key("unknown"), "{outcomes:?}");
@@ -59,6 +61,8 @@ fn check(target: &Target, run_from: RunFrom) {
 fn an_unknown_chip_is_answered_with_a_near_name() {
     let error = new_board("STM32L4R6ZITz", None).unwrap_err().to_string();
     assert!(error.contains("did you mean `STM32L4R"), "{error}");
+    let error = new_board("nrf52840_xxab", None).unwrap_err().to_string();
+    assert!(error.contains("did you mean `nRF52840_xxAA`"), "as probe-rs spells it: {error}");
 }
 
 #[test]
