@@ -38,6 +38,33 @@ fn a_probe_that_is_not_connected_is_named_with_the_next_step() {
 }
 
 #[test]
+fn probe_flags_are_those_of_probe_rs_and_what_a_probe_refuses_is_told() {
+    let run = Run::small();
+    fs::write(
+        run.path("layers.toml"),
+        "[[layer]]\nop = \"linear\"\nin_h = 1\nin_w = 1\nc_in = 8\nc_out = 8\n",
+    )
+    .unwrap();
+    let layers = run.path("layers.toml");
+    let profile = ["profile", "--layers", layers.to_str().unwrap(), "--board", "virtual-m4", "--json"];
+    let with = |flags: &[&'static str]| [&profile[..], flags].concat();
+    let plain = run.edgeslim(&profile);
+    let flags =
+        ["--probe", "f055:0000:mps2-an386", "--speed", "1000", "--protocol", "swd", "--connect-under-reset"];
+    assert_eq!(run.edgeslim(&with(&flags)), plain, "a probe's options move no figure and are no provenance");
+    says(
+        &run.refused(&with(&["--protocol", "jtag"])),
+        &["virtual-m4", "--protocol", "does not support the JTAG"],
+    );
+    says(&run.refused(&with(&["--probe", "f055:0000:microbit"])), &["f055:0000:mps2-an386", "microbit"]);
+    says(&run.refused(&with(&["--probe", "stlink"])), &["--probe", "VID:PID"]);
+    let desk = ["profile", "--board", "nucleo-f446re"];
+    let with = |probe: &'static str| [&desk[..], &["--probe", probe]].concat();
+    says(&run.refused(&with("0483:374b:66")), &["no debug probe 0483:374b:66 found"]);
+    says(&run.refused(&with("f055:0000:mps2-an386")), &["emulator", "unit = \"instructions\""]);
+}
+
+#[test]
 fn a_run_without_a_configuration_says_how_to_get_one() {
     let run = Run::small();
     fs::remove_file(run.path("edgeslim.toml")).unwrap();

@@ -6,14 +6,14 @@ pub mod case;
 use case::{Case, bytes_mut};
 use device_bench::kernels::scratch_bytes;
 use device_bench::model::{LayerDesc, ModelDesc, Tensor, TensorRef, encode, encoded_len};
-use edgeslim::board::{Link, load};
+use edgeslim::board::{Link, ProbeOptions, load};
 use edgeslim::firmware;
 
 /// Opens an embedded board with firmware that is built if need be.
 pub fn open(name: &str) -> Link {
     let board = load(name).unwrap();
     let elf = firmware::build(&board, &board.memory().unwrap()).unwrap();
-    Link::open(&board, &elf).unwrap()
+    Link::open(&board, &elf, &ProbeOptions::default()).unwrap()
 }
 
 /// A model of layers in a row, each of which has one input; words, so that it is aligned.

@@ -2,7 +2,9 @@
 
 use device_bench::kernels::KernelSet;
 use device_bench::{LayerSpec, Op};
-use edgeslim::board::{BoardError, BoardFile, LayerPlan, Link, RunFrom, new_board, setup::Step};
+use edgeslim::board::{
+    BoardError, BoardFile, LayerPlan, Link, ProbeOptions, RunFrom, new_board, setup::Step,
+};
 use edgeslim::firmware;
 use edgeslim_tests::case::{Random, bytes, random_case};
 
@@ -17,7 +19,8 @@ fn file(chip: &str, run_from: RunFrom) -> BoardFile {
 }
 
 fn open(board: &BoardFile) -> Result<Link, BoardError> {
-    Link::open(board, &firmware::build(board, &board.memory().unwrap()).unwrap())
+    let elf = firmware::build(board, &board.memory().unwrap()).unwrap();
+    Link::open(board, &elf, &ProbeOptions::default())
 }
 
 #[test]
@@ -77,7 +80,7 @@ fn firmware_that_the_core_cannot_run_is_refused_before_it_is_loaded() {
     let mut board = file("virtual-mps2-an386", RunFrom::Ram);
     let elf = firmware::build(&board, &board.memory().unwrap()).unwrap();
     board.target = "thumbv8m.main-none-eabihf".to_owned();
-    let Err(error) = Link::open(&board, &elf) else { panic!("an M4 runs Armv8-M") };
+    let Err(error) = Link::open(&board, &elf, &ProbeOptions::default()) else { panic!("an M4 runs Armv8-M") };
     let error = error.to_string();
     assert!(error.contains("Cortex-M4") && error.contains("thumbv7em-none-eabihf"), "{error}");
 }

@@ -8,6 +8,7 @@ mod link;
 mod model;
 mod new;
 mod open;
+mod probe;
 pub mod setup;
 mod timing;
 
@@ -17,6 +18,8 @@ pub use frames::{FrameError, Frames};
 pub use layout::{LayoutError, MemoryMap};
 pub use link::{BoardInfo, Link};
 pub use new::{NewBoardError, new_board};
+pub use probe::{AttachedProbe, ProbeOptions, attached_probes};
+pub use probe_rs::probe::{DebugProbeSelector, WireProtocol};
 pub use timing::{LayerPlan, LayerTiming, ModelTiming};
 
 use device_bench::wire::{FaultKind, Refusal};
@@ -126,11 +129,15 @@ pub enum BoardError {
         /// What is there.
         found: u8,
     },
-    /// No probe is connected.
-    #[error("{board}: no debug probe found; connect one and check its cable")]
+    /// No probe is connected, or not the one that was named.
+    #[error("{board}: {}", no_probe(wanted.as_deref(), attached))]
     NoProbe {
         /// The board.
         board: String,
+        /// What `--probe` names.
+        wanted: Option<String>,
+        /// Those that are attached.
+        attached: Vec<AttachedProbe>,
     },
     /// The probe or the debug port failed.
     #[error("{board}: {step}: {source}")]
@@ -195,6 +202,78 @@ pub enum BoardError {
         /// The board.
         board: String,
     },
+    /// Several probes are connected.
+    #[error("{board}: {} debug probes fit; {}:{}", probes.len(), how_to_choose(probes), lines(probes))]
+    SeveralProbes {
+        /// The board.
+        board: String,
+        /// All that fit what was named, if anything.
+        probes: Vec<AttachedProbe>,
+    },
+    /// The system does not let this user open the probe.
+    #[error("{board}: no permission to open the debug probe {probe}; {UNLOCK}")]
+    Denied {
+        /// The board.
+        board: String,
+        /// The probe.
+        probe: String,
+    },
+    /// An emulated probe is named for a board file of a real board.
+    #[error(
+        "{board}: --probe {named} is an emulator, whose figures must not pass for a real board's cycles; to try it, \
+         write in the board file: probe = \"virtual\", machine = \"{machine}\", unit = \"instructions\""
+    )]
+    VirtualProbe {
+        /// The board.
+        board: String,
+        /// What `--probe` names.
+        named: String,
+        /// QEMU's machine behind it.
+        machine: String,
+    },
+    /// Another probe than the emulator is named for a virtual board.
+    #[error(
+        "{board}: this virtual board is --probe {own}, not {named}; leave --probe and PROBE_RS_PROBE out"
+    )]
+    OtherProbe {
+        /// The board.
+        board: String,
+        /// Its probe.
+        own: String,
+        /// What `--probe` names.
+        named: String,
+    },
+}
+
+/// What gives a user access to probes; probe-rs's own words are at <https://probe.rs/docs/getting-started/probe-setup/>.
+const UNLOCK: &str = if cfg!(target_os = "linux") {
+    "install probe-rs's udev rules:\n  \
+     sudo curl -fsSL https://probe.rs/files/69-probe-rs.rules -o /etc/udev/rules.d/69-probe-rs.rules\n  \
+     sudo udevadm control --reload\n  \
+     sudo udevadm trigger\n\
+     then plug the probe in again; if that is not enough, add yourself to the group plugdev and log in again"
+} else {
+    "see https://probe.rs/docs/getting-started/probe-setup/ for the driver that it needs"
+};
+
+fn no_probe(wanted: Option<&str>, attached: &[AttachedProbe]) -> String {
+    match wanted {
+        None => "no debug probe found; connect one and check its cable, or take a virtual board (`edgeslim boards`)".into(),
+        Some(wanted) if attached.is_empty() => {
+            format!("no debug probe {wanted} found, nor any other; connect it and check its cable")
+        }
+        Some(wanted) => format!("no debug probe {wanted} found; attached are:{}", lines(attached)),
+    }
+}
+
+/// Probes of one model without serial numbers have one argument.
+fn how_to_choose(probes: &[AttachedProbe]) -> &'static str {
+    let twins = |probe: &AttachedProbe| probes.iter().filter(|p| p.argument == probe.argument).count() > 1;
+    if probes.iter().any(twins) { "some cannot be told apart, unplug all but one" } else { "choose one" }
+}
+
+fn lines(probes: &[AttachedProbe]) -> String {
+    probes.iter().map(|probe| format!("\n  {probe}")).collect()
 }
 
 /// The registers that are not 0, in brackets.

@@ -1,8 +1,11 @@
 //! What a person types.
 
+mod probe;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use edgeslim::board::RunFrom;
 use edgeslim::engine::DeviceChoice;
+pub use probe::ProbeArgs;
 use std::path::PathBuf;
 
 /// Fits a neural network onto a microcontroller by measurement.
@@ -32,6 +35,9 @@ pub struct Common {
     /// A board by its name (`edgeslim boards`), or a board file.
     #[arg(long, global = true, value_name = "NAME|FILE")]
     pub board: Option<String>,
+    /// Its debug probe.
+    #[command(flatten)]
+    pub probe: ProbeArgs,
     /// A cost table that was measured before; then nothing is profiled.
     #[arg(long, global = true, value_name = "FILE")]
     pub cost_table: Option<PathBuf>,

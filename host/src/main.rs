@@ -6,7 +6,7 @@ mod print;
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use cli::{BoardAction, Cli, Command, Common, Show};
-use edgeslim::board::RunFrom;
+use edgeslim::board::{ProbeOptions, RunFrom};
 use edgeslim::config::RunConfig;
 use edgeslim::stage::{self, Context, Overrides};
 use edgeslim::ui::Ui;
@@ -110,6 +110,7 @@ fn execute(cli: Cli, stop: &Arc<AtomicBool>) -> Result<()> {
 fn overrides(common: &Common) -> Overrides {
     Overrides {
         board: common.board.clone(),
+        probe: (&common.probe).into(),
         cost_table: common.cost_table.clone(),
         data: common.data.clone(),
         seed: common.seed,
@@ -151,7 +152,8 @@ fn profile_list(common: &Common, list: &Path, out: Option<&Path>, stop: &AtomicB
     };
     let (specs, seed) = (profile::list::read(list)?, common.seed.unwrap_or(1));
     let ui = if common.json { Ui::Script } else { Ui::People };
-    let table = stage::profile::profile_list(&board::load(&name)?, &specs, seed, out, (ui, stop))?;
+    let (board, probe) = (board::load(&name)?, ProbeOptions::from(&common.probe));
+    let table = stage::profile::profile_list(&board, &probe, &specs, seed, out, (ui, stop))?;
     match out {
         Some(out) => print::path(out, common.json),
         None => print::table(&table, common.json),

@@ -107,6 +107,9 @@ impl Run {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_edgeslim"));
         command.args(args).arg("--run").arg(self.dir.path()).env("TMPDIR", self.temporary.path());
+        for option in ["PROBE", "SPEED", "PROTOCOL", "CONNECT_UNDER_RESET"] {
+            command.env_remove(format!("PROBE_RS_{option}"));
+        }
         command
     }
 

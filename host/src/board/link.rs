@@ -1,6 +1,6 @@
 //! An open board and the request loop over RTT.
 
-use super::{BoardError, BoardFile, Frames, RunFrom, Unit, open};
+use super::{BoardError, BoardFile, Frames, ProbeOptions, RunFrom, Unit, open};
 use device_bench::wire::{self, Fault, FaultKind, Hello, Request, Response};
 use probe_rs::{Session, rtt::Rtt};
 use std::{
@@ -91,8 +91,8 @@ impl Link {
     ///
     /// # Errors
     /// [`BoardError`] with the step that failed.
-    pub fn open(board: &BoardFile, elf: &Path) -> Result<Link, BoardError> {
-        let mut session = open::attach(board)?;
+    pub fn open(board: &BoardFile, elf: &Path, options: &ProbeOptions) -> Result<Link, BoardError> {
+        let mut session = open::attach(board, options)?;
         // RAM is written after the reset, flash before it: a flash algorithm leaves RAM and clocks as it likes.
         if board.run_from == RunFrom::Ram {
             open::reset(&mut session, board)?;

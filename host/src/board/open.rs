@@ -2,11 +2,10 @@
 
 use super::link::{failed, silent};
 use super::setup::{self, Registers};
-use super::{BoardError, BoardFile, ProbeKind, cpu};
+use super::{BoardError, BoardFile, ProbeKind, ProbeOptions, cpu, probe};
 use probe_rs::{
     Core, MemoryInterface, Permissions, Session,
     flashing::{BootInfo, DownloadOptions, ElfLoader, ElfOptions, ImageLoader},
-    probe::list::Lister,
     rtt::{Rtt, ScanRegion, find_rtt_control_block_in_raw_file},
 };
 use std::{
@@ -21,23 +20,19 @@ const HALT_TIMEOUT: Duration = Duration::from_millis(500);
 /// Header of an RTT control block: an old one in RAM must not be taken for the new firmware's.
 const CONTROL_BLOCK_HEADER: usize = 24;
 
-pub(super) fn attach(board: &BoardFile) -> Result<Session, BoardError> {
-    virtual_board::register();
-    let lister = Lister::new();
-    let probe = match board.probe {
-        ProbeKind::Virtual => {
-            lister.open(virtual_board::selector(board.machine.as_deref().unwrap_or_default()))
-        }
-        ProbeKind::Usb => {
-            match lister.list_all().into_iter().find(|p| p.vendor_id != virtual_board::VENDOR_ID) {
-                Some(info) => info.open(),
-                None => return Err(BoardError::NoProbe { board: board.name.clone() }),
-            }
-        }
-    };
-    let probe = probe.map_err(|e| failed(&board.name, "opening the probe")(e.into()))?;
-    let session = probe.attach(board.chip.as_str(), Permissions::default());
-    session.map_err(|e| failed(&board.name, "attaching to the chip")(e.into()))
+/// Opens the probe and attaches to the chip.
+pub(super) fn attach(board: &BoardFile, options: &ProbeOptions) -> Result<Session, BoardError> {
+    let error = failed(&board.name, "attaching to the chip");
+    let (chip, permissions) = (board.chip.as_str(), Permissions::default);
+    if options.connect_under_reset && board.probe == ProbeKind::Usb {
+        let attach = || {
+            let probe = probe::open(board, options)?;
+            probe.attach_under_reset(chip, permissions()).map_err(|e| error(e.into()))
+        };
+        // The first time after power-up the core is let go before its debug is on, and is missed (probe-rs issue 4113).
+        return attach().or_else(|_| attach());
+    }
+    probe::open(board, options)?.attach(chip, permissions()).map_err(|e| error(e.into()))
 }
 
 /// A firmware in the board's memory: what it takes to start it, again and again.

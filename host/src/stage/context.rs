@@ -1,6 +1,6 @@
 //! What the stages of a run share, opened once.
 
-use crate::board::{self, BoardFile, Link};
+use crate::board::{self, BoardFile, Link, ProbeOptions};
 use crate::config::RunConfig;
 use crate::dataset::{self, Normalisation, SearchSplit, TestSplit, TrainSplit, hold_out};
 use crate::engine::{self, DeviceChoice, Engine, Params};
@@ -21,6 +21,8 @@ use std::sync::atomic::AtomicBool;
 pub struct Overrides {
     /// A board's name or file.
     pub board: Option<String>,
+    /// Its debug probe.
+    pub probe: ProbeOptions,
     /// A cost table to use instead of measuring one.
     pub cost_table: Option<PathBuf>,
     /// A data set.
@@ -62,6 +64,8 @@ pub struct Context {
     pub dir: RunDir,
     /// The board.
     pub board: BoardFile,
+    /// Its debug probe; figures do not depend on it.
+    pub probe: ProbeOptions,
     /// The supernet's graph.
     pub graph: Graph,
     /// The images.
@@ -114,6 +118,7 @@ impl Context {
             config,
             dir,
             board,
+            probe: flags.probe.clone(),
             graph,
             data,
             dataset: dataset_name,
@@ -136,7 +141,7 @@ impl Context {
     /// What the compiler or the probe says.
     pub fn open_board(&self) -> Result<Link> {
         let elf = firmware::build(&self.board, &self.board.memory()?)?;
-        Ok(Link::open(&self.board, &elf)?)
+        Ok(Link::open(&self.board, &elf, &self.probe)?)
     }
 
     /// A network with new weights of this seed.

@@ -1,7 +1,7 @@
 //! `profile`: the network's layers on the board → `cost-table.csv`.
 
 use super::Context;
-use crate::board::{BoardError, BoardFile, Link};
+use crate::board::{BoardError, BoardFile, Link, ProbeOptions};
 use crate::config::ProfileConfig;
 use crate::firmware;
 use crate::memory::{self, Capacity};
@@ -36,7 +36,7 @@ pub fn profile(ctx: &Context) -> Result<()> {
     let outputs = [ctx.table_path()];
     let stage = Stage { name: "profile", config: &config, inputs: &[], outputs: &outputs };
     let outcome = ctx.dir.stage(&stage, || {
-        let mut bench = Bench::start(&ctx.board, ctx.config.seed as u32)?;
+        let mut bench = Bench::start(&ctx.board, &ctx.probe, ctx.config.seed as u32)?;
         bench.capacity.check(&ctx.graph, &ctx.board.name)?;
         let mut specs = all_specs(&ctx.graph);
         let n_all = specs.len();
@@ -110,13 +110,14 @@ fn measure(ctx: &Context, bench: &mut Bench<'_>, specs: &[LayerSpec], partial: &
 /// Where a layer cannot be run, the board fails, or `stop` is set.
 pub fn profile_list(
     board: &BoardFile,
+    probe: &ProbeOptions,
     specs: &[LayerSpec],
     seed: u64,
     out: Option<&Path>,
     (ui, stop): (Ui, &AtomicBool),
 ) -> Result<CostTable> {
     let bar = ui.bar("profile", specs.len());
-    let mut bench = Bench::start(board, seed as u32)?;
+    let mut bench = Bench::start(board, probe, seed as u32)?;
     let mut table = CostTable::new(bench.provenance.clone());
     Profile {
         config: &ProfileConfig::default(),
@@ -164,6 +165,7 @@ fn reconcile(ctx: &Context, bench: &mut Bench<'_>, table: &CostTable) -> Result<
 /// A board whose firmware is built, running unless its link was taken.
 struct Bench<'a> {
     board: &'a BoardFile,
+    probe: &'a ProbeOptions,
     elf: PathBuf,
     running: Option<Link>,
     /// What the figures depend on.
@@ -173,15 +175,15 @@ struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     /// Builds and starts the firmware.
-    fn start(board: &'a BoardFile, seed: u32) -> Result<Self> {
+    fn start(board: &'a BoardFile, probe: &'a ProbeOptions, seed: u32) -> Result<Self> {
         let elf = firmware::build(board, &board.memory()?)?;
-        let link = Link::open(board, &elf)?;
+        let link = Link::open(board, &elf, probe)?;
         let (provenance, capacity) = (provenance(board, link.info(), seed), Capacity::from(link.info()));
-        Ok(Bench { board, elf, running: Some(link), provenance, capacity })
+        Ok(Bench { board, probe, elf, running: Some(link), provenance, capacity })
     }
 
     /// The running link the first time, then new ones.
     fn open(&mut self) -> Result<Link, BoardError> {
-        self.running.take().map_or_else(|| Link::open(self.board, &self.elf), Ok)
+        self.running.take().map_or_else(|| Link::open(self.board, &self.elf, self.probe), Ok)
     }
 }
