@@ -11,11 +11,9 @@ use edgeslim_tests::case::{Random, bytes, random_case};
 /// MPS2's user LEDs: a register that keeps what is written.
 const LEDS: u32 = 0x4002_8000;
 
-/// A file for the chip, and the lines that tell a virtual board from a real one.
 fn file(chip: &str, run_from: RunFrom) -> BoardFile {
     let (_, text) = new_board(chip, Some(run_from)).unwrap();
-    let text = text.replace("unit = \"cycles\"", "unit = \"instructions\"");
-    toml::from_str(&format!("{text}probe = \"virtual\"\nmachine = \"mps2-an386\"\n")).unwrap()
+    toml::from_str(&text).unwrap()
 }
 
 fn open(board: &BoardFile) -> Result<Link, BoardError> {

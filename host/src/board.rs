@@ -18,7 +18,7 @@ pub use frames::{FrameError, Frames};
 pub use layout::{LayoutError, MemoryMap};
 pub use link::{BoardInfo, Link};
 pub use new::{NewBoardError, new_board};
-pub use probe::{AttachedProbe, ProbeOptions, attached_probes};
+pub use probe::{AttachedProbe, ProbeOptions, attached_probes, probe_of};
 pub use probe_rs::probe::{DebugProbeSelector, WireProtocol};
 pub use timing::{LayerPlan, LayerTiming, ModelTiming};
 
@@ -29,7 +29,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum BoardError {
     /// No board file has this name.
-    #[error("no board `{name}`{}; `edgeslim boards` lists them", suggestion.as_ref().map(|s| format!("; did you mean `{s}`?")).unwrap_or_default())]
+    #[error("no board `{name}`{}; `edgeslim boards` lists them", suggestion.as_ref().map(|s| format!(" (did you mean `{s}`?)")).unwrap_or_default())]
     Unknown {
         /// What was asked for.
         name: String,
@@ -246,7 +246,7 @@ pub enum BoardError {
 }
 
 /// What gives a user access to probes; probe-rs's own words are at <https://probe.rs/docs/getting-started/probe-setup/>.
-const UNLOCK: &str = if cfg!(target_os = "linux") {
+pub(crate) const UNLOCK: &str = if cfg!(target_os = "linux") {
     "install probe-rs's udev rules:\n  \
      sudo curl -fsSL https://probe.rs/files/69-probe-rs.rules -o /etc/udev/rules.d/69-probe-rs.rules\n  \
      sudo udevadm control --reload\n  \

@@ -98,6 +98,11 @@ pub enum Command {
         #[command(subcommand)]
         action: Option<BoardAction>,
     },
+    /// Checks what a profile needs, a line each: toolchain, QEMU, debug probes and, with --board, that board.
+    #[command(
+        after_help = "Examples:\n  edgeslim doctor\n  edgeslim doctor --board virtual-m4\n  edgeslim doctor --board my-board.toml --json"
+    )]
+    Doctor,
     /// Lists the networks, or shows one as the TOML file that `network.name` can name.
     #[command(after_help = "Examples:\n  edgeslim networks\n  edgeslim networks show resnet-8 > mine.toml")]
     Networks {

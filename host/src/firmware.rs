@@ -134,9 +134,14 @@ pub fn compiler(target: &str) -> String {
     output.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// The compiler of the firmware, by its name or path.
+pub fn rustc() -> String {
+    env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned())
+}
+
 /// A compiler that has the target's core library.
 fn rustc_with(target: &str) -> Result<String, FirmwareError> {
-    let given = env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    let given = rustc();
     let has_core = |rustc: &str| {
         let output =
             Command::new(rustc).args(["--print", "target-libdir", "--target", target]).output().ok()?;

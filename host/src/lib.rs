@@ -4,6 +4,7 @@
 pub mod board;
 pub mod config;
 pub mod dataset;
+pub mod doctor;
 pub mod engine;
 pub mod firmware;
 pub mod memory;

@@ -9,8 +9,8 @@ use cli::{BoardAction, Cli, Command, Common, Show};
 use edgeslim::board::{ProbeOptions, RunFrom};
 use edgeslim::config::RunConfig;
 use edgeslim::stage::{self, Context, Overrides};
-use edgeslim::ui::Ui;
-use edgeslim::{board, firmware, profile, run};
+use edgeslim::ui::{Ui, message};
+use edgeslim::{board, doctor, firmware, profile, run};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -37,15 +37,6 @@ fn main() -> ExitCode {
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
-}
-
-/// The error and its causes, each once: many errors tell their cause themselves.
-fn message(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
-        "" => cause,
-        before if before.contains(&cause) => told,
-        before => format!("{before}: {cause}"),
-    })
 }
 
 /// The first Ctrl-C asks for an end at the next safe point, the second one does not ask.
@@ -78,6 +69,7 @@ fn execute(cli: Cli, stop: &Arc<AtomicBool>) -> Result<()> {
             let out = new_board(&chip, run_from.map(Into::into), out)?;
             return print::path(&out, common.json);
         }
+        Command::Doctor => return examine(&common),
         Command::Networks { action: None } => return print::networks(common.json),
         Command::Networks { action: Some(Show::Show { name }) } => return print::network(&name, common.json),
         Command::Profile { layers: Some(list), out, .. } => {
@@ -102,7 +94,7 @@ fn execute(cli: Cli, stop: &Arc<AtomicBool>) -> Result<()> {
         Command::Verify => stage::verify::verify(&ctx)?,
         Command::Report => stage::report::report(&ctx)?,
         Command::Run => stage::run(&ctx)?,
-        Command::Init { .. } | Command::Boards { .. } | Command::Networks { .. } => {}
+        Command::Init { .. } | Command::Boards { .. } | Command::Doctor | Command::Networks { .. } => {}
     }
     print::result(&ctx, &command, common.json)
 }
@@ -118,6 +110,22 @@ fn overrides(common: &Common) -> Overrides {
         threads: common.threads,
         ..Overrides::default()
     }
+}
+
+/// Fails if a check does.
+fn examine(common: &Common) -> Result<()> {
+    let probe = ProbeOptions::from(&common.probe);
+    let mut checks = Vec::new();
+    doctor::examine(common.board.as_deref(), &probe, &mut |check| {
+        checks.push(check);
+        if common.json { Ok(()) } else { print::check(checks.last().expect("one was pushed")) }
+    })?;
+    if common.json {
+        print::checks(&checks)?;
+    }
+    let n_failed = checks.iter().filter(|check| check.outcome == doctor::Outcome::Failed).count();
+    anyhow::ensure!(n_failed == 0, "{n_failed} of {} checks failed", checks.len());
+    Ok(())
 }
 
 fn new_board(chip: &str, run_from: Option<RunFrom>, out: Option<PathBuf>) -> Result<PathBuf> {

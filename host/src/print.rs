@@ -4,6 +4,7 @@ use crate::cli::Command;
 use anyhow::{Context as _, Result};
 use cost_tables::table::CostTable;
 use edgeslim::board::BoardFile;
+use edgeslim::doctor::Check;
 use edgeslim::network::zoo::{self, ZooOptions};
 use edgeslim::network::{self, lower::lower};
 use edgeslim::stage::Context;
@@ -41,6 +42,18 @@ pub fn board(board: &BoardFile, as_json: bool) -> Result<()> {
     }
     write!(std::io::stdout(), "{}", toml::to_string(board)?)?;
     Ok(())
+}
+
+/// One check of `doctor`, a line.
+pub fn check(check: &Check) -> Result<()> {
+    let next = check.next.iter().map(|next| format!("; {next}")).collect::<String>();
+    line!("{:<11} {:<10} {}{next}", check.outcome.to_string(), check.name, check.fact);
+    Ok(())
+}
+
+/// All checks of `doctor`.
+pub fn checks(checks: &[Check]) -> Result<()> {
+    value(&json!(checks))
 }
 
 /// A file that was made.

@@ -39,3 +39,12 @@ impl Ui {
         }
     }
 }
+
+/// An error and its causes, each once: many errors tell their cause themselves.
+pub fn message(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        before if before.contains(&cause) => told,
+        before => format!("{}: {cause}", before.trim_end_matches('.')),
+    })
+}

@@ -126,6 +126,12 @@ impl Run {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Whether a command succeeds, what it prints and what it says on the error stream.
+    pub fn attempt(&self, args: &[&str]) -> (bool, String, String) {
+        let Output { status, stdout, stderr } = self.output(args);
+        (status.success(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    }
+
     /// What a command that fails says; it is one line that begins with `error:`, no panic.
     pub fn refused(&self, args: &[&str]) -> String {
         let Output { status, stderr, .. } = self.output(args);

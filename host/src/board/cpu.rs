@@ -33,6 +33,15 @@ const CORES: [(u32, &str, Architecture); 12] = [
     (0xd24, "Cortex-M52", Architecture::V8mMain),
 ];
 
+/// The core's name by its CPUID register, if it is a known one.
+pub(super) fn name(cpuid: u32) -> Option<&'static str> {
+    CORES.into_iter().find(|core| core.0 == part(cpuid)).map(|core| core.1)
+}
+
+fn part(cpuid: u32) -> u32 {
+    cpuid >> 4 & 0xfff
+}
+
 /// Refuses firmware that the core cannot run: it would end in a fault that tells nothing.
 pub(super) fn check(core: &mut Core<'_>, board: &BoardFile) -> Result<(), BoardError> {
     let mut word = |address, step| {
@@ -50,7 +59,7 @@ pub(super) fn check(core: &mut Core<'_>, board: &BoardFile) -> Result<(), BoardE
 
 /// The core's name and which target to take instead.
 fn check_target(cpuid: u32, fpu: bool, target: &str) -> Result<(), (String, String)> {
-    let part = cpuid >> 4 & 0xfff;
+    let part = part(cpuid);
     // A core that is not in the list may well run it.
     let Some((_, name, architecture)) = CORES.into_iter().find(|core| core.0 == part) else { return Ok(()) };
     let needed = match target.split('-').next().unwrap_or_default() {

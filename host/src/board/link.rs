@@ -1,6 +1,6 @@
 //! An open board and the request loop over RTT.
 
-use super::{BoardError, BoardFile, Frames, ProbeOptions, RunFrom, Unit, open};
+use super::{BoardError, BoardFile, Frames, ProbeOptions, RunFrom, Unit, cpu, open};
 use device_bench::wire::{self, Fault, FaultKind, Hello, Request, Response};
 use probe_rs::{Session, rtt::Rtt};
 use std::{
@@ -67,6 +67,13 @@ pub struct BoardInfo {
     pub firmware: String,
     /// The compiler that built it.
     pub compiler: String,
+}
+
+impl BoardInfo {
+    /// The core's name by its CPUID, if it is a known one.
+    pub fn core(&self) -> Option<&'static str> {
+        cpu::name(self.cpuid)
+    }
 }
 
 impl From<&Hello<'_>> for BoardInfo {

@@ -11,7 +11,7 @@ use std::fmt::Write;
 #[derive(Debug, thiserror::Error)]
 pub enum NewBoardError {
     /// probe-rs does not know it.
-    #[error("probe-rs knows no chip `{chip}`{}; `probe-rs chip list` lists all", suggestion.as_ref().map(|s| format!("; did you mean `{s}`?")).unwrap_or_default())]
+    #[error("probe-rs knows no chip `{chip}`{}; `probe-rs chip list` lists all", suggestion.as_ref().map(|s| format!(" (did you mean `{s}`?)")).unwrap_or_default())]
     Unknown {
         /// What was asked for.
         chip: String,
@@ -128,13 +128,28 @@ fn commented(name: &str, target: &Target, run_from: RunFrom, map: &MemoryMap) ->
     let _ = write!(
         text,
         "run_from = \"{from}\"\n\
-         # model_bytes = {}\n\
-         # The core's clock, if you know it: then `--latency 12ms` can be given.\n\
-         # core_hz = 4_000_000\n\
-         unit = \"cycles\"\n",
+         # model_bytes = {}\n",
         map.model.end - map.model.start
     );
+    text += &match emulator(chip) {
+        None => "# The core's clock, if you know it: then `--latency 12ms` can be given.\n\
+                 # core_hz = 4_000_000\n\
+                 unit = \"cycles\"\n"
+            .to_owned(),
+        Some(machine) => format!(
+            "# QEMU, which has no clock: it counts instructions, never a real board's cycles.\n\
+             probe = \"virtual\"\n\
+             machine = \"{machine}\"\n\
+             unit = \"instructions\"\n"
+        ),
+    };
     text
+}
+
+/// The QEMU machine that has this chip.
+fn emulator(chip: &str) -> Option<&'static str> {
+    let machine = chip.strip_prefix("virtual-")?;
+    virtual_board::MACHINES.iter().map(|m| m.name).find(|name| machine.starts_with(name))
 }
 
 #[cfg(test)]

@@ -41,26 +41,32 @@ pub fn attached_probes() -> Vec<AttachedProbe> {
     described(&Lister::new().list_all_with_access())
 }
 
+/// What `--probe` would name for the probe that this board is opened with.
+///
+/// # Errors
+/// [`BoardError`]: there is none, there are several, or it may not be opened.
+pub fn probe_of(board: &BoardFile, options: &ProbeOptions) -> Result<DebugProbeSelector, BoardError> {
+    virtual_board::register();
+    if let Some(selector) = virtual_probe(board, options)? {
+        return Ok(selector);
+    }
+    let lister = Lister::new();
+    let attached = lister.list_all_with_access();
+    // probe-rs knows probes that are on no list, such as a Black Magic Probe in the network.
+    let named = options.probe.as_ref().map(|selector| lister.list_with_access(Some(selector)));
+    choose(&board.name, options, named.as_ref().unwrap_or(&attached), &attached)
+}
+
 /// Opens the probe for a board, ready to attach.
 pub(super) fn open(board: &BoardFile, options: &ProbeOptions) -> Result<Probe, BoardError> {
-    virtual_board::register();
-    let lister = Lister::new();
-    let chosen = match virtual_probe(board, options)? {
-        Some(selector) => selector,
-        None => {
-            let attached = lister.list_all_with_access();
-            // probe-rs knows probes that are on no list, such as a Black Magic Probe in the network.
-            let named = options.probe.as_ref().map(|selector| lister.list_with_access(Some(selector)));
-            choose(&board.name, options, named.as_ref().unwrap_or(&attached), &attached)?
-        }
-    };
-    let mut probe = lister.open(chosen).map_err(|e| failed(&board.name, "opening the probe")(e.into()))?;
+    let failed = |step| failed(&board.name, step);
+    let opened = Lister::new().open(probe_of(board, options)?);
+    let mut probe = opened.map_err(|e| failed("opening the probe")(e.into()))?;
     if let Some(protocol) = options.protocol {
-        let selected = probe.select_protocol(protocol);
-        selected.map_err(|e| failed(&board.name, "--protocol")(e.into()))?;
+        probe.select_protocol(protocol).map_err(|e| failed("--protocol")(e.into()))?;
     }
     if let Some(speed_khz) = options.speed_khz {
-        probe.set_speed(speed_khz).map_err(|e| failed(&board.name, "--speed")(e.into()))?;
+        probe.set_speed(speed_khz).map_err(|e| failed("--speed")(e.into()))?;
     }
     Ok(probe)
 }
