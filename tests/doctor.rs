@@ -81,7 +81,7 @@ fn without_a_toolchain_the_board_file_is_checked_all_the_same() {
 fn an_unknown_board_fails_and_leaves_the_rest_unchecked() {
     let checks = examine(&Run::small(), "virtul-m4", false);
     assert_eq!(outcome(&checks, "board file"), "failed");
-    assert!(told(&checks, "board file", "next").contains("virtual-m4"), "{checks:?}");
+    assert!(told(&checks, "board file", "fact").contains("virtual-m4"), "{checks:?}");
     for name in &BOARD[1..] {
         assert_eq!(outcome(&checks, name), "not_checked", "{name}");
     }
