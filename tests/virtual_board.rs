@@ -2,8 +2,9 @@
 
 use device_bench::Op;
 use device_bench::kernels::KernelSet;
-use device_bench::wire::{FaultKind, Request};
-use edgeslim::board::BoardError;
+use device_bench::wire::{Counter, FaultKind, Request};
+use edgeslim::board::{BoardError, Cache, Link, load};
+use edgeslim::firmware;
 use edgeslim_tests::case::{Random, bytes, random_case};
 use edgeslim_tests::open;
 
@@ -15,6 +16,8 @@ fn loads_runs_and_answers(name: &str, kernels: &str) {
     assert!(used.stack > 0 && used.stack < used.stack_size, "{name}: {used:?}");
     assert!(link.info().compiler.starts_with("rustc 1."), "{:?}", link.info());
     assert_eq!(link.info().kernels, kernels);
+    // QEMU has a cycle counter that stands still.
+    assert_eq!(link.info().counter, Some(Counter::SysTick));
 }
 
 #[test]
@@ -43,9 +46,9 @@ fn the_m33_loads_runs_and_answers() {
 }
 
 #[test]
-fn a_panic_and_a_hard_fault_arrive_as_typed_faults() {
+fn a_panic_a_hard_fault_and_a_used_up_stack_arrive_as_typed_faults() {
     for name in ["virtual-m0", "virtual-m4"] {
-        for wanted in [FaultKind::Panic, FaultKind::HardFault] {
+        for wanted in [FaultKind::Panic, FaultKind::HardFault, FaultKind::StackOverflow] {
             let mut link = open(name);
             let error = link.request(&Request::Crash { kind: wanted }, |_| Some(())).unwrap_err();
             let BoardError::Fault { kind, ref location, ref registers, .. } = error else {
@@ -53,6 +56,7 @@ fn a_panic_and_a_hard_fault_arrive_as_typed_faults() {
             };
             assert_eq!(kind, wanted);
             match wanted {
+                FaultKind::StackOverflow => assert_eq!(location, "the end of its stack"),
                 FaultKind::Panic => assert!(location.contains("main.rs:"), "{location}"),
                 FaultKind::HardFault => {
                     let register = |name| registers.iter().find(|r| r.0 == name).unwrap().1;
@@ -61,6 +65,21 @@ fn a_panic_and_a_hard_fault_arrive_as_typed_faults() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn a_cache_that_does_not_come_on_is_refused() {
+    // QEMU's M7 has none.
+    for (name, caches, told) in
+        [("virtual-m7", vec![Cache::I, Cache::D], "no i cache"), ("virtual-m0", vec![Cache::D], "no d cache")]
+    {
+        let mut board = load(name).unwrap();
+        board.name = format!("{name}-cached");
+        board.caches = caches;
+        let elf = firmware::build(&board, &board.memory().unwrap()).unwrap();
+        let Err(error) = Link::open(&board, &elf) else { panic!("{name} has a cache") };
+        assert!(error.to_string().contains(told), "{error}");
     }
 }
 

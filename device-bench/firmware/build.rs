@@ -5,10 +5,13 @@ use std::{env, fs, path::PathBuf, process::Command};
 fn main() {
     println!("cargo::rerun-if-env-changed=EDGESLIM_MEMORY");
     println!("cargo::rerun-if-env-changed=EDGESLIM_BOARD");
-    println!("cargo::rustc-check-cfg=cfg(armv6m)");
+    println!("cargo::rustc-check-cfg=cfg(armv6m, cached)");
     let target = env::var("TARGET").expect("cargo sets TARGET");
     if target.starts_with("thumbv6m") {
         println!("cargo::rustc-cfg=armv6m");
+    }
+    if target.starts_with("thumbv7em") || target.starts_with("thumbv8m.main") {
+        println!("cargo::rustc-cfg=cached");
     }
     println!("cargo::rustc-env=EDGESLIM_COMPILER={}", compiler());
     let memory = env::var("EDGESLIM_MEMORY")

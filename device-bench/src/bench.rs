@@ -2,6 +2,7 @@
 //!
 //! Pure: it sees time through [`Clock`] only. On a board, mask interrupts and log nothing around it.
 
+pub mod counter;
 mod layer;
 mod model;
 

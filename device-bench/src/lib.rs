@@ -5,6 +5,7 @@
 #![no_std]
 
 pub mod bench;
+pub mod crc;
 pub mod infer;
 pub mod kernels;
 pub mod layer;

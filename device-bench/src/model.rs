@@ -11,12 +11,10 @@
 //! | 64 | a record of 64 bytes a layer |
 //! | then | each layer's bias, requantisation and weights, at multiples of four |
 
-mod crc;
 mod encode;
 mod parse;
 mod record;
 
-pub use crc::crc32;
 pub use encode::{LayerDesc, ModelDesc, blob_bytes, encode, encoded_len};
 pub use record::TensorRef;
 

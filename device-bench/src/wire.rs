@@ -1,10 +1,12 @@
-//! Every message between host and board: postcard, framed by COBS, over RTT.
+//! Every message between host and board: postcard and its CRC, framed by COBS ([`encode`], [`decode`]), over RTT.
 //!
 //! [`Response::Hello`] is variant 0 and begins with the protocol number, in every version: a host can read that
-//! number from firmware of any age with [`hello_protocol`] and refuse it by name.
+//! number from firmware of any age (since protocol 3) with [`hello_protocol`] and refuse it by name.
 
+mod frame;
 mod receiver;
 
+pub use frame::{FrameError, MAX_FRAME, decode, encode};
 pub use receiver::{Receiver, TooLong};
 
 use crate::bench::{LayerError, Plan};
@@ -15,13 +17,10 @@ use crate::model::ModelError;
 use serde::{Deserialize, Serialize};
 
 /// Version of the messages; raised by every change of a type below.
-pub const PROTOCOL: u16 = 2;
+pub const PROTOCOL: u16 = 3;
 
 /// The most input bytes in one [`Request::Input`].
 pub const INPUT_CHUNK: usize = 1024;
-
-/// The longest encoded message, with its COBS overhead and final zero.
-pub const MAX_FRAME: usize = 1200;
 
 /// The most logits or layer times that one answer carries.
 pub const PAGE: usize = 64;
@@ -128,8 +127,10 @@ pub struct Hello<'a> {
     pub board: &'a str,
     /// CPUID register.
     pub cpuid: u32,
-    /// What counts time.
-    pub counter: Counter,
+    /// What counts time; none is proven to.
+    pub counter: Option<Counter>,
+    /// The caches that are on.
+    pub caches: Caches,
     /// First address of the model region.
     pub model_address: u32,
     /// Bytes of the model region.
@@ -180,14 +181,23 @@ pub struct RamUsed {
 pub enum Counter {
     /// The 24-bit system timer, its wraps counted.
     SysTick,
-    /// The 32-bit cycle counter; used only where it was seen to move.
+    /// The 32-bit cycle counter; used only where it was seen to count what the system timer counts.
     Dwt,
+}
+
+/// Caches of the core, of instructions and data; those of a flash controller are not among them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caches {
+    /// Of instructions.
+    pub i: bool,
+    /// Of data.
+    pub d: bool,
 }
 
 /// Why a request is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
-    /// The frame is no request of this protocol.
+    /// The frame is damaged, or no request of this protocol.
     #[error("the board could not read the request")]
     Unreadable,
     /// The frame is longer than [`MAX_FRAME`].
@@ -215,9 +225,11 @@ pub enum Refusal {
     /// A kernel refused its layer: a bug of ours.
     #[error("the layer did not run: {0}")]
     Kernel(KernelError),
-    /// The counter of time stands still, so nothing can be timed.
-    #[error("the board's counter of time stands still")]
-    CounterStuck,
+    /// No counter counts the core's cycles, so nothing can be timed.
+    #[error(
+        "the board has no counter of its core's cycles: the system timer stands still, or counts another clock"
+    )]
+    NoCounter,
     /// The blob in the model region is no model for this firmware.
     #[error("the model cannot be loaded: {0}")]
     Model(ModelError),
@@ -251,6 +263,8 @@ pub enum FaultKind {
     Panic,
     /// The processor's HardFault.
     HardFault,
+    /// The stack was used up: it has grown into the arena.
+    StackOverflow,
 }
 
 /// The state of the core at a failure; zero where the core has no such register.
@@ -280,9 +294,9 @@ pub struct Fault<'a> {
     pub line: u32,
 }
 
-/// The protocol number of a decoded (COBS-free) frame if it is a [`Response::Hello`] of any version.
-pub fn hello_protocol(frame: &[u8]) -> Option<u16> {
-    let (&variant, rest) = frame.split_first()?;
+/// The protocol number of a decoded message if it is a [`Response::Hello`] of any version.
+pub fn hello_protocol(message: &[u8]) -> Option<u16> {
+    let (&variant, rest) = message.split_first()?;
     let (protocol, _) = postcard::take_from_bytes::<u16>(rest).ok()?;
     (variant == 0).then_some(protocol)
 }

@@ -154,7 +154,7 @@ fn any_blob_that_parses_runs() {
             let at = 16 + random.bits() as usize % (data.len() - 16).min(112);
             data[at] = random.bits() as u8;
         }
-        let crc = device_bench::model::crc32(&data[16..]);
+        let crc = device_bench::crc::crc32(&data[16..]);
         data[12..16].copy_from_slice(&crc.to_le_bytes());
         let Ok(model) = Model::parse(data) else { continue };
         if model.arena_bytes() > 1 << 20 {

@@ -13,7 +13,7 @@ pub mod setup;
 mod timing;
 
 pub use device_bench::wire::RamUsed;
-pub use file::{BoardFile, ProbeKind, RunFrom, Unit, embedded, load, parse};
+pub use file::{BoardFile, Cache, ProbeKind, RunFrom, Unit, embedded, load, parse};
 pub use frames::{FrameError, Frames};
 pub use layout::{LayoutError, MemoryMap};
 pub use link::{BoardInfo, Link};
@@ -97,16 +97,17 @@ pub enum BoardError {
         /// Why.
         reason: String,
     },
-    /// A board file asks for caches.
+    /// A cache of the board file is not on.
     #[error(
-        "{board}: `caches` is {caches:?}, but edgeslim does not switch caches on yet; write `caches = []` to measure \
-         with the caches as they are after reset"
+        "{board}: the {core} has no {cache} cache that could be switched on; take it out of `caches` in the board file"
     )]
-    Caches {
+    Cache {
         /// The board.
         board: String,
-        /// Those it asks for.
-        caches: Vec<String>,
+        /// Its core.
+        core: String,
+        /// The cache.
+        cache: Cache,
     },
     /// The unit cannot be counted.
     #[error("{board}: only virtual boards count instructions; `unit` in the board file must be \"cycles\"")]
@@ -195,6 +196,14 @@ pub enum BoardError {
         board: String,
         /// Why.
         reason: Refusal,
+    },
+    /// An answer did not come as it was sent.
+    #[error("{board}: an answer came garbled: {source}; check the cable, or lower the probe's speed")]
+    Garbled {
+        /// The board.
+        board: String,
+        /// How.
+        source: FrameError,
     },
     /// The answer is of another kind than the request.
     #[error("{board}: the firmware sent an answer that does not fit the request; build the firmware again")]

@@ -75,6 +75,7 @@ pub fn build(board: &BoardFile, memory: &MemoryMap) -> Result<PathBuf, FirmwareE
         .env("EDGESLIM_MEMORY", &script)
         .env("EDGESLIM_TICKS", ticks.to_string())
         .env("EDGESLIM_TIMER_TICKS", timer_ticks.to_string())
+        .env("EDGESLIM_CACHES", board.caches_in_words())
         .env("CARGO_ENCODED_RUSTFLAGS", flags)
         .output()
         .map_err(io_error(Path::new("cargo")))?;

@@ -109,7 +109,7 @@ pub fn provenance(board: &BoardFile, info: &BoardInfo, seed: u32) -> Provenance 
         RunFrom::Flash => "flash",
         RunFrom::Ram => "ram",
     };
-    let caches = if board.caches.is_empty() { "none".to_owned() } else { board.caches.join(" ") };
+    let caches = if board.caches.is_empty() { "none".to_owned() } else { board.caches_in_words() };
     Provenance {
         board: board.name.clone(),
         chip: board.chip.clone(),

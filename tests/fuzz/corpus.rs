@@ -1,6 +1,7 @@
 //! Small valid files that mutations start from, in `tests/corpus/TARGET`; those that are called `refused-…` broke a
 //! parser once.
 
+use crate::targets::wire::{Message, responses};
 use device_bench::wire::{FaultKind, Request};
 use device_bench::{LayerSpec, Op, Padding};
 use edgeslim::config::RunConfig;
@@ -38,8 +39,14 @@ pub fn write() {
     for (name, bytes) in blobs() {
         write("blob", &name, &bytes);
     }
-    write("request", "all.bin", &requests());
-    write("response", "all.bin", &crate::targets::wire::responses());
+    // Whole frames, and each message as it is behind the checksum.
+    for (target, messages) in [("request", requests()), ("response", responses())] {
+        let frames: Vec<u8> = messages.iter().flat_map(|message| message.frame.clone()).collect();
+        write(target, "all.bin", &frames);
+        for (i, message) in messages.iter().enumerate() {
+            write(target, &format!("{i:02}.message"), &message.bytes);
+        }
+    }
     let images = idx(&[3, 2, 4], &(0..24).collect::<Vec<u8>>());
     write("idx", "images.idx3", &images);
     write("idx", "labels.idx1", &idx(&[3], &[0, 1, 2]));
@@ -77,8 +84,8 @@ fn bytes_of(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
-/// Every request, one after another.
-fn requests() -> Vec<u8> {
+/// Every request.
+fn requests() -> Vec<Message> {
     let plan = device_bench::bench::Plan { n_warmups: 1, n_samples: 3, min_sample_ticks: 0 };
     let spec = LayerSpec::conv(4, 4, 2, 3, 3, 1, Padding::all(1));
     let all = [
@@ -93,11 +100,9 @@ fn requests() -> Vec<u8> {
         Request::LayerTicks { first: 2 },
         Request::Spin { n_loops: 1000 },
         Request::RamUsed,
-        Request::Crash { kind: FaultKind::HardFault },
+        Request::Crash { kind: FaultKind::StackOverflow },
     ];
-    all.iter()
-        .flat_map(|request| postcard::to_stdvec_cobs(request).expect("requests have a wire form"))
-        .collect()
+    all.iter().map(Message::of).collect()
 }
 
 fn idx(dims: &[u32], data: &[u8]) -> Vec<u8> {

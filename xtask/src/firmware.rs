@@ -6,9 +6,10 @@ use std::path::Path;
 use std::process::Command;
 
 /// What `edgeslim::firmware::build` sets; nothing is linked, so any board serves.
-const BOARD: [(&str, &str); 4] = [
+const BOARD: [(&str, &str); 5] = [
     ("EDGESLIM_BOARD", "any"),
     ("EDGESLIM_FIRMWARE", "any"),
+    ("EDGESLIM_CACHES", ""),
     ("EDGESLIM_TICKS", "1"),
     ("EDGESLIM_TIMER_TICKS", "1"),
 ];

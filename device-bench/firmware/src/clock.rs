@@ -1,25 +1,31 @@
-//! The system timer as a clock: 24 bits in hardware, its wraps counted by its exception.
+//! The core's counters as a clock.
 //!
-//! No other interrupt is ever enabled, so a window holds nothing but what is timed and one exception every 2^24
-//! timer ticks; what that exception takes is measured at the start and subtracted.
+//! The system timer has 24 bits, its wraps are counted by its exception; where the 32-bit cycle counter is seen to
+//! count the same, that one is read and the wraps only tell how often it wrapped. No other interrupt is enabled, so
+//! a window holds nothing but what is timed and one exception every 2^24 timer ticks; what that exception takes is
+//! measured at the start and subtracted.
 
 use core::arch::asm;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use cortex_m::{
-    asm::isb,
-    peripheral::{SCB, SYST, syst::SystClkSource},
-};
+use cortex_m::asm::isb;
+use cortex_m::peripheral::syst::SystClkSource;
+use cortex_m::peripheral::{Peripherals, SCB, SYST};
 use cortex_m_rt::exception;
+use device_bench::bench::counter::{self, Counted};
 use device_bench::bench::{Clock, moves, window};
+use device_bench::wire::Counter;
 
-const BITS: u32 = 24;
-const RELOAD: u32 = (1 << BITS) - 1;
+const RELOAD: u32 = (1 << 24) - 1;
 const PENDSTSET: u32 = 1 << 26;
+/// Rounds of the loop by which the counters are compared, and how far they may differ: restarting and reading them
+/// takes some cycles.
+const COMPARED_LOOPS: u32 = 2_000;
+const MOST_APART: u64 = 64;
 
-/// So many ticks of the board's unit are so many ticks of the timer: the same, or more than twice as many.
+/// So many ticks of the board's unit are so many ticks of the counter: the same, or more than twice as many.
 const TICKS: u64 = ratio(env!("EDGESLIM_TICKS"));
-const TIMER_TICKS: u64 = ratio(env!("EDGESLIM_TIMER_TICKS"));
-const _: () = assert!(0 < TICKS && (TICKS == TIMER_TICKS || 2 * TICKS < TIMER_TICKS));
+const COUNTER_TICKS: u64 = ratio(env!("EDGESLIM_TIMER_TICKS"));
+const _: () = assert!(0 < TICKS && (TICKS == COUNTER_TICKS || 2 * TICKS < COUNTER_TICKS));
 
 const fn ratio(text: &str) -> u64 {
     match u64::from_str_radix(text, 10) {
@@ -35,27 +41,40 @@ fn SysTick() {
     WRAPS.store(WRAPS.load(Relaxed).wrapping_add(1), Relaxed);
 }
 
-/// The running timer.
-pub struct SystemTimer {
+/// A counter of the core's cycles that was seen to move.
+pub struct BoardClock {
     syst: SYST,
+    /// Which counter is read.
+    pub counter: Counter,
     /// What one wrap's exception takes, in the board's unit.
     wrap_ticks: u64,
 }
 
-impl SystemTimer {
-    /// Starts the timer on the core's clock; `None` if it stands still.
-    pub fn start(mut syst: SYST) -> Option<Self> {
+impl BoardClock {
+    /// Starts the counters and takes the best; `None` if none counts the core's cycles.
+    pub fn start(core: Peripherals) -> Option<Self> {
+        let Peripherals { SYST: mut syst, DCB: dcb, DWT: dwt, .. } = core;
         syst.set_clock_source(SystClkSource::Core);
         syst.set_reload(RELOAD);
         syst.clear_current();
         syst.enable_interrupt();
         syst.enable_counter();
-        let mut timer = SystemTimer { syst, wrap_ticks: 0 };
-        if !moves(&mut timer, || spin(100)) {
+        // Some cores leave the timer on an external clock, whatever is asked for.
+        if syst.get_clock_source() != SystClkSource::Core {
             return None;
         }
-        timer.wrap_ticks = timer.pended(PENDSTSET).saturating_sub(timer.pended(0));
-        Some(timer)
+        let mut clock = BoardClock { syst, counter: Counter::SysTick, wrap_ticks: 0 };
+        if !moves(&mut clock, || spin(100)) {
+            return None;
+        }
+        cycles::start(dcb, dwt);
+        let timer = clock.spin(COMPARED_LOOPS);
+        clock.counter = Counter::Dwt;
+        if clock.spin(COMPARED_LOOPS).abs_diff(timer) > MOST_APART {
+            clock.counter = Counter::SysTick;
+        }
+        clock.wrap_ticks = clock.pended(PENDSTSET).saturating_sub(clock.pended(0));
+        Some(clock)
     }
 
     /// Ticks of `n_loops` rounds of a loop of two instructions.
@@ -72,43 +91,49 @@ impl SystemTimer {
         // SAFETY: the value pends the timer's exception or nothing.
         unsafe { (*SCB::PTR).icsr.write(icsr) };
         isb();
-        let timer = self.read() & u64::from(RELOAD);
-        self.ticks(timer)
+        let reading = self.read();
+        in_unit(match self.counter {
+            // The exception counts as a wrap, which it was not.
+            Counter::SysTick => counter::system_timer(reading & u64::from(RELOAD)).ticks,
+            Counter::Dwt => counter::cycle_counter(reading & u64::from(u32::MAX)).ticks,
+        })
     }
 }
 
-impl Clock for SystemTimer {
+impl Clock for BoardClock {
     #[inline(never)]
     fn restart(&mut self) {
         self.syst.clear_current();
+        cycles::restart();
         isb();
         WRAPS.store(0, Relaxed);
     }
 
-    /// Free of branches, so that every reading costs the same: the wraps before it in the upper word, those that
-    /// came with it (0 or 1) above the timer in the lower one.
+    /// Every reading of a counter costs the same.
     #[inline(never)]
     fn read(&mut self) -> u64 {
         let wraps_before = WRAPS.load(Relaxed);
+        if self.counter == Counter::Dwt {
+            return counter::cycle_counter_reading(wraps_before, cycles::count());
+        }
         let timer = SYST::get_current();
         isb();
-        let new_wraps = WRAPS.load(Relaxed).wrapping_sub(wraps_before);
-        u64::from(wraps_before) << 32 | u64::from(new_wraps << BITS | timer)
+        counter::system_timer_reading(wraps_before, timer, WRAPS.load(Relaxed))
     }
 
-    /// The timer shows whole ticks, so it lies up to half a tick of the unit below the truth: rounded at a
-    /// quarter, which leaves as much to errors of an emulated timer.
     fn ticks(&self, reading: u64) -> u64 {
-        let (mut wraps, low) = (reading >> 32, reading as u32);
-        let timer = low & RELOAD;
-        let about_to_wrap = (1..=RELOAD / 2).contains(&timer);
-        if !about_to_wrap {
-            wraps += u64::from(low >> BITS);
-        }
-        let timer_ticks = (wraps << BITS) + u64::from(timer.wrapping_neg() & RELOAD);
-        let ticks = (4 * timer_ticks * TICKS + 3 * TIMER_TICKS) / (4 * TIMER_TICKS);
-        ticks.saturating_sub(wraps * self.wrap_ticks)
+        let Counted { ticks, wraps } = match self.counter {
+            Counter::SysTick => counter::system_timer(reading),
+            Counter::Dwt => counter::cycle_counter(reading),
+        };
+        in_unit(ticks).saturating_sub(wraps * self.wrap_ticks)
     }
+}
+
+/// The counter shows whole ticks, so it lies up to half a tick of the unit below the truth: rounded at a quarter,
+/// which leaves as much to errors of an emulated timer.
+fn in_unit(ticks: u64) -> u64 {
+    (4 * ticks * TICKS + 3 * COUNTER_TICKS) / (4 * COUNTER_TICKS)
 }
 
 /// `2 * n_loops` instructions between entry and return; at least one round.
@@ -117,5 +142,43 @@ fn spin(n_loops: u32) {
     // SAFETY: counts a register down.
     unsafe {
         asm!("2:", "subs {n}, {n}, #1", "bne 2b", n = inout(reg) n_loops => _, options(nomem, nostack));
+    }
+}
+
+/// The cycle counter of the debug unit.
+#[cfg(not(armv6m))]
+mod cycles {
+    use cortex_m::peripheral::{DCB, DWT};
+
+    /// Starts it where there is one.
+    pub fn start(mut dcb: DCB, mut dwt: DWT) {
+        dcb.enable_trace();
+        // A Cortex-M7 locks it; elsewhere the write does nothing.
+        DWT::unlock();
+        dwt.enable_cycle_counter();
+    }
+
+    /// Sets it to zero.
+    pub fn restart() {
+        // SAFETY: only this module uses the counter, on one core and in no exception.
+        unsafe { (*DWT::PTR).cyccnt.write(0) };
+    }
+
+    pub fn count() -> u32 {
+        DWT::cycle_count()
+    }
+}
+
+/// A Cortex-M0 has none.
+#[cfg(armv6m)]
+mod cycles {
+    use cortex_m::peripheral::{DCB, DWT};
+
+    pub fn start(_: DCB, _: DWT) {}
+
+    pub fn restart() {}
+
+    pub fn count() -> u32 {
+        0
     }
 }

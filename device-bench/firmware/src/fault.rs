@@ -30,6 +30,12 @@ fn fault(kind: FaultKind) -> Fault<'static> {
     Fault { kind, pc: 0, lr: 0, sp: 0, psr: 0, cfsr, hfsr, mmfar, bfar, file: "", line: 0 }
 }
 
+/// Tells that the stack was used up; what it has overwritten is not known.
+pub fn stack_overflow() -> ! {
+    cortex_m::interrupt::disable();
+    report(&fault(FaultKind::StackOverflow))
+}
+
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     cortex_m::interrupt::disable();

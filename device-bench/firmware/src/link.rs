@@ -1,6 +1,6 @@
 //! Frames over RTT.
 
-use device_bench::wire::{MAX_FRAME, Receiver, Refusal, Request, Response, TooLong};
+use device_bench::wire::{MAX_FRAME, Receiver, Refusal, Request, Response, TooLong, decode, encode};
 use rtt_target::{ChannelMode::NoBlockTrim, DownChannel, UpChannel, rtt_init};
 
 pub struct Link {
@@ -22,10 +22,12 @@ impl Link {
     /// Waits for one request and answers it from the same buffer.
     pub fn serve<'a>(&mut self, answer: impl FnOnce(Request<'_>) -> Response<'a>) {
         self.receive();
-        let response = match self.receiver.frame().map(postcard::from_bytes_cobs) {
+        let response = match self.receiver.frame().map(decode) {
             Err(TooLong) => Response::Refused(Refusal::TooLong),
-            Ok(Ok(request)) => answer(request),
-            Ok(Err(_)) => Response::Refused(Refusal::Unreadable),
+            Ok(message) => match message.ok().and_then(|bytes| postcard::from_bytes(bytes).ok()) {
+                Some(request) => answer(request),
+                None => Response::Refused(Refusal::Unreadable),
+            },
         };
         send(&mut self.up, self.receiver.buffer(), &response);
     }
@@ -40,7 +42,7 @@ impl Link {
 
 /// Writes a whole frame, waiting for the host to make room.
 pub fn send(up: &mut UpChannel, buffer: &mut [u8], response: &Response<'_>) {
-    let Ok(frame) = postcard::to_slice_cobs(response, buffer) else { return };
+    let Ok(frame) = encode(response, buffer) else { return };
     let mut rest: &[u8] = frame;
     while !rest.is_empty() {
         rest = &rest[up.write(rest)..];

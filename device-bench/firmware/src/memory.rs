@@ -6,6 +6,8 @@ use core::ptr::addr_of;
 const PAINT: u32 = 0xA5A5_A5A5;
 /// Kept clear of paint below the stack pointer, for the painter's own frame.
 const RED_ZONE: usize = 64;
+/// At the end of the stack: it was used up if this is no longer paint.
+const GUARD: usize = 32;
 
 unsafe extern "C" {
     static _ram_start: u32;
@@ -89,4 +91,22 @@ pub fn stack_used() -> (u32, u32) {
     let untouched = |word: &usize| unsafe { (*word as *const u32).read_volatile() } == PAINT;
     let free = (bottom..top).step_by(4).take_while(untouched).count() * 4;
     ((top - bottom - free) as u32, (top - bottom) as u32)
+}
+
+/// Whether the stack was used up since it was painted.
+pub fn stack_overflowed() -> bool {
+    let bottom = stack().0;
+    // SAFETY: the range is the end of the stack, which is readable memory.
+    let painted = |word: usize| unsafe { (word as *const u32).read_volatile() } == PAINT;
+    !(bottom..bottom + GUARD).step_by(4).all(painted)
+}
+
+/// Calls itself until the stack is used up.
+#[inline(never)]
+pub fn overflow_stack() {
+    let frame = core::hint::black_box([0u32; 16]);
+    if frame.as_ptr() as usize > stack().0 {
+        overflow_stack();
+    }
+    core::hint::black_box(&frame);
 }

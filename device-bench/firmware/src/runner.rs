@@ -1,6 +1,6 @@
 //! Runs the model that the host has written into the model region.
 
-use crate::clock::SystemTimer;
+use crate::clock::BoardClock;
 use crate::memory;
 use device_bench::infer;
 use device_bench::kernels::KernelSet;
@@ -11,14 +11,14 @@ use device_bench::wire::{PAGE, RamUsed, Refusal, Response};
 pub struct Runner {
     pub arena: &'static mut [u8],
     pub model: Option<Model<'static>>,
-    /// `None` if the timer stands still.
-    pub clock: Option<SystemTimer>,
+    /// `None` if no counter counts the core's cycles.
+    pub clock: Option<BoardClock>,
     /// Samples or layer times of the answer that is being sent.
     pub figures: &'static mut [u64; PAGE],
 }
 
 impl Runner {
-    pub fn new(clock: Option<SystemTimer>, figures: &'static mut [u64; PAGE]) -> Self {
+    pub fn new(clock: Option<BoardClock>, figures: &'static mut [u64; PAGE]) -> Self {
         let arena = memory::take_arena();
         memory::paint(arena);
         Runner { arena, model: None, clock, figures }

@@ -11,7 +11,7 @@ impl Runner {
     /// Times one layer in the arena, on the model region's bytes as weights.
     pub fn time_layer(&mut self, spec: &LayerSpec, plan: &Plan, seed: u32) -> Result<Response<'_>, Refusal> {
         self.model = None;
-        let clock = self.clock.as_mut().ok_or(Refusal::CounterStuck)?;
+        let clock = self.clock.as_mut().ok_or(Refusal::NoCounter)?;
         let (_, weight_bytes) = memory::model_region();
         let weights = memory::model_bytes(weight_bytes).unwrap_or(&[]);
         let (set, samples) = (KernelSet::NATIVE, &mut self.figures[..]);
@@ -29,7 +29,7 @@ impl Runner {
     /// Times whole runs of the model.
     pub fn time_model(&mut self) -> Result<Response<'_>, Refusal> {
         let model = self.model.ok_or(Refusal::NoModel)?;
-        let clock = self.clock.as_mut().ok_or(Refusal::CounterStuck)?;
+        let clock = self.clock.as_mut().ok_or(Refusal::NoCounter)?;
         let ticks = bench::time_model(&model, KernelSet::NATIVE, self.arena, clock).map_err(Refusal::Run)?;
         Ok(Response::Elapsed { ticks })
     }
@@ -37,7 +37,7 @@ impl Runner {
     /// Times the model's layers from `first` on.
     pub fn layer_ticks(&mut self, first: u32) -> Result<Response<'_>, Refusal> {
         let model = self.model.ok_or(Refusal::NoModel)?;
-        let clock = self.clock.as_mut().ok_or(Refusal::CounterStuck)?;
+        let clock = self.clock.as_mut().ok_or(Refusal::NoCounter)?;
         let (set, first) = (KernelSet::NATIVE, first as usize);
         let n_layers = bench::time_layers_of_model(&model, set, self.arena, clock, first, self.figures)
             .map_err(Refusal::Run)?;
@@ -46,7 +46,7 @@ impl Runner {
 
     /// Times a loop of known length.
     pub fn spin(&mut self, n_loops: u32) -> Result<Response<'_>, Refusal> {
-        let clock = self.clock.as_mut().ok_or(Refusal::CounterStuck)?;
+        let clock = self.clock.as_mut().ok_or(Refusal::NoCounter)?;
         Ok(Response::Elapsed { ticks: clock.spin(n_loops) })
     }
 }

@@ -4,9 +4,9 @@
 //! Armv6-M, which has no conditional instructions, and a Cortex-M3 multiplies small numbers to 64 bits faster.
 
 use super::{Clock, Plan, Timing, measure};
+use crate::crc::crc32;
 use crate::kernels::{KernelError, KernelSet, Layer, cast, n_bias, n_requant, run, scratch_bytes};
 use crate::layer::{LayerSpec, Op, ShapeError};
-use crate::model::crc32;
 use crate::quant::{Clamp, Requant};
 use serde::{Deserialize, Serialize};
 

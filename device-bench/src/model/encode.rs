@@ -1,7 +1,8 @@
 //! Writes a blob; the quantiser on the host calls this.
 
 use super::record::{HEADER_BYTES, RECORD_BYTES, Record};
-use super::{FORMAT, MAGIC, Model, ModelError, Tensor, TensorRef, crc32};
+use super::{FORMAT, MAGIC, Model, ModelError, Tensor, TensorRef};
+use crate::crc::crc32;
 use crate::kernels::{KERNEL_REVISION, fold_bias, n_bias, n_requant};
 use crate::layer::LayerSpec;
 use crate::quant::{Clamp, Requant};

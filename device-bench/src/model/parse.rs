@@ -1,7 +1,8 @@
 //! Checks a blob once, so that running it needs no check.
 
 use super::record::{HEADER_BYTES, RECORD_BYTES, Record, range};
-use super::{FORMAT, MAGIC, Model, ModelError, Placement, Tensor, crc32};
+use super::{FORMAT, MAGIC, Model, ModelError, Placement, Tensor};
+use crate::crc::crc32;
 use crate::kernels::KERNEL_REVISION;
 use core::ops::Range;
 

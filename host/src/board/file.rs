@@ -4,7 +4,7 @@ use super::{BoardError, MemoryMap, setup};
 use crate::nearest::nearest;
 use probe_rs::config::Registry;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::{fmt, path::Path};
 
 const EMBEDDED: [&str; 14] = [
     include_str!("../../../device-bench/boards/virtual-m0.toml"),
@@ -50,12 +50,31 @@ pub struct BoardFile {
     pub unit: Unit,
     /// Core clock, Hz; none for a virtual board.
     pub core_hz: Option<u32>,
-    /// Caches to switch on; must be empty, as the firmware cannot yet.
+    /// Caches of the core that the firmware switches on.
     #[serde(default)]
-    pub caches: Vec<String>,
+    pub caches: Vec<Cache>,
     /// Register accesses after each reset, before the firmware starts: clock tree, wait states.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub setup: Vec<setup::Step>,
+}
+
+/// A cache of the core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cache {
+    /// Of instructions.
+    I,
+    /// Of data.
+    D,
+}
+
+impl fmt::Display for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cache::I => "i",
+            Cache::D => "d",
+        })
+    }
 }
 
 /// How a board is reached.
@@ -98,8 +117,7 @@ pub fn embedded() -> Vec<BoardFile> {
 /// An embedded board by its name, or a board file by its path (ends in `.toml`).
 ///
 /// # Errors
-/// [`BoardError::Unknown`] with the nearest name, [`BoardError::File`] for an unreadable file,
-/// [`BoardError::Caches`] for one that asks for caches.
+/// [`BoardError::Unknown`] with the nearest name, [`BoardError::File`] for an unreadable file.
 pub fn load(name: &str) -> Result<BoardFile, BoardError> {
     if name.ends_with(".toml") {
         return read(Path::new(name));
@@ -121,8 +139,7 @@ fn read(path: &Path) -> Result<BoardFile, BoardError> {
 /// A board file from its text; `path` only names it in errors.
 ///
 /// # Errors
-/// [`BoardError::File`] where the text is no board file or a name in it is no part of a path, [`BoardError::Caches`]
-/// where it asks for caches.
+/// [`BoardError::File`] where the text is no board file or a name in it is no part of a path.
 pub fn parse(text: &str, path: &Path) -> Result<BoardFile, BoardError> {
     let error = |reason: String| BoardError::File { path: path.to_owned(), reason };
     let board: BoardFile = toml::from_str(text).map_err(|e| error(e.to_string()))?;
@@ -136,8 +153,8 @@ pub fn parse(text: &str, path: &Path) -> Result<BoardFile, BoardError> {
     if board.core_hz == Some(0) {
         return Err(error("`core_hz` is 0; leave it out where the clock is not known".into()));
     }
-    if !board.caches.is_empty() {
-        return Err(BoardError::Caches { board: board.name, caches: board.caches });
+    if !board.caches.is_sorted_by(|a, b| a < b) {
+        return Err(error("`caches` is one of [], [\"i\"], [\"d\"] and [\"i\", \"d\"]".into()));
     }
     setup::check(&board.setup).map_err(|e| error(e.to_string()))?;
     Ok(board)
@@ -162,6 +179,11 @@ impl BoardFile {
         let machine = self.machine.as_deref().and_then(virtual_board::Machine::named);
         let machine = machine.ok_or_else(|| BoardError::Unit { board: self.name.clone() })?;
         Ok(machine.instructions_per_ticks())
+    }
+
+    /// The caches as the firmware's build and a table's provenance spell them: `i d`, or nothing.
+    pub fn caches_in_words(&self) -> String {
+        self.caches.iter().map(Cache::to_string).collect::<Vec<_>>().join(" ")
     }
 
     /// The compiler's name of a core whose target triple leaves its DSP extension out.
@@ -195,7 +217,7 @@ mod tests {
         for board in embedded() {
             let map = board.memory().unwrap();
             assert!(map.ram.end > map.ram.start && map.code.end > map.code.start, "{}", board.name);
-            assert!(board.caches.is_empty() && setup::check(&board.setup).is_ok(), "{}", board.name);
+            assert!(setup::check(&board.setup).is_ok(), "{}", board.name);
             // A real board's cycles become milliseconds, an emulated one's never.
             assert_eq!(board.core_hz.is_some(), board.unit == Unit::Cycles, "{}", board.name);
             assert_eq!(board.machine.is_some(), board.probe == ProbeKind::Virtual, "{}", board.name);
@@ -232,13 +254,18 @@ mod tests {
     }
 
     #[test]
-    fn a_board_that_asks_for_caches_is_refused() {
+    fn a_board_file_is_read_from_its_path_and_names_caches_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("board.toml");
-        std::fs::write(&path, EMBEDDED[0].replace("caches = []", r#"caches = ["i", "d"]"#)).unwrap();
-        let error = load(path.to_str().unwrap()).unwrap_err().to_string();
-        assert!(error.contains(r#"`caches` is ["i", "d"]"#) && error.contains("`caches = []`"), "{error}");
-        std::fs::write(&path, EMBEDDED[0]).unwrap();
-        assert_eq!(load(path.to_str().unwrap()).unwrap(), embedded()[0]);
+        let read = |caches: &str| {
+            std::fs::write(&path, EMBEDDED[0].replace("caches = []", &format!("caches = {caches}"))).unwrap();
+            load(path.to_str().unwrap())
+        };
+        assert_eq!(read("[]").unwrap(), embedded()[0]);
+        assert_eq!(read(r#"["i", "d"]"#).unwrap().caches, [Cache::I, Cache::D]);
+        for caches in [r#"["d", "i"]"#, r#"["i", "i"]"#, r#"["l2"]"#] {
+            let error = read(caches).unwrap_err().to_string();
+            assert!(error.contains("caches") && error.contains("board.toml"), "{error}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! An open board and the request loop over RTT.
 
-use super::{BoardError, BoardFile, Frames, ProbeOptions, RunFrom, Unit, cpu, open};
-use device_bench::wire::{self, Fault, FaultKind, Hello, Request, Response};
+use super::{BoardError, BoardFile, Cache, Frames, ProbeOptions, RunFrom, Unit, cpu, open};
+use device_bench::wire::{self, Caches, Counter, Fault, FaultKind, Hello, MAX_FRAME, Request, Response};
 use probe_rs::{Session, rtt::Rtt};
 use std::{
     path::Path,
@@ -51,6 +51,10 @@ pub struct BoardInfo {
     pub board: String,
     /// CPUID register.
     pub cpuid: u32,
+    /// What counts time; `None` if nothing was proven to.
+    pub counter: Option<Counter>,
+    /// The caches that are on.
+    pub caches: Caches,
     /// First address of the model region.
     pub model_address: u32,
     /// Bytes of the model region.
@@ -81,6 +85,8 @@ impl From<&Hello<'_>> for BoardInfo {
         BoardInfo {
             board: hello.board.to_owned(),
             cpuid: hello.cpuid,
+            counter: hello.counter,
+            caches: hello.caches,
             model_address: hello.model_address,
             model_bytes: hello.model_bytes,
             arena_bytes: hello.arena_bytes,
@@ -176,24 +182,25 @@ impl Link {
         answer.ok_or_else(|| BoardError::Unexpected { board: self.board.clone() })
     }
 
-    /// The protocol is checked on the raw frame: other versions have other fields behind it.
+    /// The protocol is checked on the raw message: other versions have other fields behind it.
     fn hello(&mut self) -> Result<(), BoardError> {
         self.send(&Request::Hello)?;
-        let frame = self.receive(Wait::SHORT.timeout)?;
-        check_protocol(&self.board, &frame)?;
-        match postcard::from_bytes(&frame) {
+        let message = self.receive(Wait::SHORT.timeout)?;
+        check_protocol(&self.board, &message)?;
+        match postcard::from_bytes(&message) {
             Ok(Response::Hello(hello)) => self.info = BoardInfo::from(&hello),
             _ => return Err(BoardError::Unexpected { board: self.board.clone() }),
         }
-        Ok(())
+        check_caches(&self.file, self.info.caches)
     }
 
     fn send(&mut self, request: &Request<'_>) -> Result<(), BoardError> {
         let error = failed(&self.board, "sending a request");
-        let frame = postcard::to_stdvec_cobs(request).expect("requests have a wire form");
+        let mut buffer = [0; MAX_FRAME];
+        let frame = wire::encode(request, &mut buffer).expect("every request fits a frame");
         let mut core = self.session.core(0).map_err(|e| failed(&self.board, "the core")(e.into()))?;
         let Some(channel) = self.rtt.down_channel(0) else { return Err(error("no RTT channel".into())) };
-        let (mut rest, start) = (&frame[..], Instant::now());
+        let (mut rest, start): (&[u8], _) = (frame, Instant::now());
         while !rest.is_empty() {
             match channel.write(&mut core, rest) {
                 Ok(n) => rest = &rest[n..],
@@ -206,14 +213,15 @@ impl Link {
         Ok(())
     }
 
-    /// One frame without its COBS coding.
+    /// One message.
     fn receive(&mut self, timeout: Duration) -> Result<Vec<u8>, BoardError> {
         let mut core = self.session.core(0).map_err(|e| failed(&self.board, "the core")(e.into()))?;
         let start = Instant::now();
         loop {
-            let frame = self.received.next_frame();
-            if let Some(frame) = frame.map_err(|_| BoardError::Unexpected { board: self.board.clone() })? {
-                return Ok(frame);
+            let message = self.received.next_message();
+            let garbled = |source| BoardError::Garbled { board: self.board.clone(), source };
+            if let Some(message) = message.map_err(garbled)? {
+                return Ok(message);
             }
             let error = failed(&self.board, "waiting for an answer");
             let Some(channel) = self.rtt.up_channel(0) else { return Err(error("no RTT channel".into())) };
@@ -231,6 +239,7 @@ impl Link {
         let location = match fault.kind {
             FaultKind::Panic => format!("{}:{}", fault.file, fault.line),
             FaultKind::HardFault => format!("{:#010x}", fault.pc),
+            FaultKind::StackOverflow => "the end of its stack".to_owned(),
         };
         let Fault { kind, pc, lr, sp, psr, cfsr, hfsr, mmfar, bfar, .. } = *fault;
         let registers = vec![
@@ -248,12 +257,24 @@ impl Link {
 }
 
 /// Refuses the [`Response::Hello`] of another protocol with both numbers.
-fn check_protocol(board: &str, frame: &[u8]) -> Result<(), BoardError> {
+fn check_protocol(board: &str, message: &[u8]) -> Result<(), BoardError> {
     let board = board.to_owned();
-    match wire::hello_protocol(frame) {
+    match wire::hello_protocol(message) {
         Some(wire::PROTOCOL) => Ok(()),
         Some(found) => Err(BoardError::Protocol { board, found, expected: wire::PROTOCOL }),
         None => Err(BoardError::Unexpected { board }),
+    }
+}
+
+/// Refuses a board on which a cache of its file is not on: figures would be told to be what they are not.
+fn check_caches(board: &BoardFile, on: Caches) -> Result<(), BoardError> {
+    let lacking = board.caches.iter().find(|cache| match cache {
+        Cache::I => !on.i,
+        Cache::D => !on.d,
+    });
+    match lacking {
+        None => Ok(()),
+        Some(&cache) => Err(BoardError::Cache { board: board.name.clone(), core: board.core.clone(), cache }),
     }
 }
 
@@ -277,6 +298,6 @@ mod tests {
     #[test]
     fn another_protocol_is_refused_with_both_numbers() {
         let error = check_protocol("b", &[0, 99, 1, 2, 3]).unwrap_err().to_string();
-        assert!(error.contains("protocol 99") && error.contains("this edgeslim 2"), "{error}");
+        assert!(error.contains("protocol 99") && error.contains("this edgeslim 3"), "{error}");
     }
 }

@@ -1,8 +1,9 @@
 //! The model blob, and running what is accepted.
 
+use device_bench::crc::crc32;
 use device_bench::infer;
 use device_bench::kernels::KernelSet;
-use device_bench::model::{Model, crc32};
+use device_bench::model::Model;
 use edgeslim::quantize::Blob;
 use edgeslim_tests::case::bytes_mut;
 use rand::RngExt as _;

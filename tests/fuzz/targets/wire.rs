@@ -5,10 +5,11 @@ use device_bench::kernels::{KernelError, KernelSet};
 use device_bench::layer::ShapeError;
 use device_bench::model::ModelError;
 use device_bench::wire::{
-    Counter, Fault, FaultKind, Hello, LayerTiming, MAX_FRAME, PROTOCOL, RamUsed, Receiver, Refusal, Request,
-    Response, TooLong, hello_protocol, ticks,
+    Caches, Counter, Fault, FaultKind, Hello, LayerTiming, MAX_FRAME, PROTOCOL, RamUsed, Receiver, Refusal,
+    Request, Response, TooLong, decode, encode, hello_protocol, ticks,
 };
 use edgeslim::board::Frames;
+use serde::Serialize;
 
 /// Memory of the board that times layers.
 const MEMORY: usize = 1 << 13;
@@ -24,19 +25,23 @@ pub fn request(input: &[u8]) -> bool {
         if !receiver.push(byte) {
             continue;
         }
-        let response = match receiver.frame().map(postcard::from_bytes_cobs) {
+        let response = match receiver.frame().map(decode) {
             Err(TooLong) => Response::Refused(Refusal::TooLong),
-            Ok(Err(_)) => Response::Refused(Refusal::Unreadable),
-            Ok(Ok(request)) => {
-                accepted = true;
-                serve(&request)
-            }
+            Ok(message) => match message.ok().and_then(|bytes| postcard::from_bytes(bytes).ok()) {
+                None => Response::Refused(Refusal::Unreadable),
+                Some(request) => {
+                    accepted = true;
+                    serve(&request)
+                }
+            },
         };
-        postcard::to_slice_cobs(&response, receiver.buffer()).expect("an answer fits a frame");
+        encode(&response, receiver.buffer()).expect("an answer fits a frame");
         receiver.begin();
     }
+    // Behind the checksum, which hardly any mutation passes.
     if let Ok(request) = postcard::from_bytes::<Request<'_>>(input) {
         accepted = true;
+        encode(&serve(&request), &mut buffer).expect("an answer fits a frame");
         let bytes = postcard::to_stdvec(&request).expect("requests have a wire form");
         assert_eq!(postcard::from_bytes::<Request<'_>>(&bytes).as_ref(), Ok(&request));
     }
@@ -87,8 +92,8 @@ pub fn response(input: &[u8]) -> bool {
     for piece in input.chunks(size) {
         frames.push(piece);
         loop {
-            match frames.next_frame() {
-                Ok(Some(frame)) => accepted |= look(&frame),
+            match frames.next_message() {
+                Ok(Some(message)) => accepted |= look(&message),
                 Ok(None) => break,
                 Err(_) => {}
             }
@@ -97,9 +102,9 @@ pub fn response(input: &[u8]) -> bool {
     accepted
 }
 
-fn look(frame: &[u8]) -> bool {
-    let _ = hello_protocol(frame);
-    let Ok(response) = postcard::from_bytes::<Response<'_>>(frame) else { return false };
+fn look(message: &[u8]) -> bool {
+    let _ = hello_protocol(message);
+    let Ok(response) = postcard::from_bytes::<Response<'_>>(message) else { return false };
     match &response {
         Response::Ticks(bytes) => assert_eq!(ticks(bytes).count(), bytes.len() / 8),
         Response::Refused(refusal) => drop(refusal.to_string()),
@@ -111,8 +116,8 @@ fn look(frame: &[u8]) -> bool {
     true
 }
 
-/// Every kind of answer, one after another.
-pub fn responses() -> Vec<u8> {
+/// Every kind of answer.
+pub fn responses() -> Vec<Message> {
     let figures: Vec<u8> = [7u64, 1 << 40].iter().flat_map(|x| x.to_le_bytes()).collect();
     let all = [
         Response::Hello(hello()),
@@ -129,9 +134,22 @@ pub fn responses() -> Vec<u8> {
         Response::Refused(Refusal::Memory { needed: 9, available: 8 }),
         Response::Fault(fault()),
     ];
-    all.iter()
-        .flat_map(|response| postcard::to_stdvec_cobs(response).expect("answers have a wire form"))
-        .collect()
+    all.iter().map(Message::of).collect()
+}
+
+/// A message, alone and as it is sent.
+pub struct Message {
+    pub bytes: Vec<u8>,
+    pub frame: Vec<u8>,
+}
+
+impl Message {
+    /// The two forms of a request or an answer.
+    pub fn of(message: &impl Serialize) -> Message {
+        let bytes = postcard::to_stdvec(message).expect("messages have a wire form");
+        let frame = encode(message, &mut [0; MAX_FRAME]).expect("every message fits a frame").to_owned();
+        Message { bytes, frame }
+    }
 }
 
 fn hello() -> Hello<'static> {
@@ -139,7 +157,8 @@ fn hello() -> Hello<'static> {
         protocol: PROTOCOL,
         board: "virtual-m4",
         cpuid: 0x410f_c241,
-        counter: Counter::SysTick,
+        counter: Some(Counter::SysTick),
+        caches: Caches { i: true, d: false },
         model_address: 0x2000_0000,
         model_bytes: 1 << 16,
         arena_bytes: 1 << 15,

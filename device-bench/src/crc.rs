@@ -1,16 +1,17 @@
-//! CRC-32 (IEEE 802.3, as in zlib), half a byte at a time: a table of 64 bytes.
+//! CRC-32 (ISO-HDLC, as in zip and PNG): of frames, model blobs and outputs.
 
+/// Of the reflected polynomial, a nibble at a time: a small table for a small flash.
 const TABLE: [u32; 16] = {
     let mut table = [0; 16];
     let mut i = 0;
     while i < 16 {
-        let mut value = i as u32;
+        let mut crc = i as u32;
         let mut bit = 0;
         while bit < 4 {
-            value = if value & 1 == 1 { (value >> 1) ^ 0xedb8_8320 } else { value >> 1 };
+            crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
             bit += 1;
         }
-        table[i] = value;
+        table[i] = crc;
         i += 1;
     }
     table
