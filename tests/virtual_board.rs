@@ -3,7 +3,7 @@
 use device_bench::Op;
 use device_bench::kernels::KernelSet;
 use device_bench::wire::{Counter, FaultKind, Request};
-use edgeslim::board::{BoardError, Cache, Link, load};
+use edgeslim::board::{BoardError, Cache, Link, ProbeOptions, load};
 use edgeslim::firmware;
 use edgeslim_tests::case::{Random, bytes, random_case};
 use edgeslim_tests::open;
@@ -78,7 +78,9 @@ fn a_cache_that_does_not_come_on_is_refused() {
         board.name = format!("{name}-cached");
         board.caches = caches;
         let elf = firmware::build(&board, &board.memory().unwrap()).unwrap();
-        let Err(error) = Link::open(&board, &elf) else { panic!("{name} has a cache") };
+        let Err(error) = Link::open(&board, &elf, &ProbeOptions::default()) else {
+            panic!("{name} has a cache")
+        };
         assert!(error.to_string().contains(told), "{error}");
     }
 }
