@@ -22,6 +22,7 @@ pub use probe::{AttachedProbe, ProbeOptions, attached_probes, probe_of};
 pub use probe_rs::probe::{DebugProbeSelector, WireProtocol};
 pub use timing::{LayerPlan, LayerTiming, ModelTiming};
 
+use crate::ui::message;
 use device_bench::wire::{FaultKind, Refusal};
 use std::path::PathBuf;
 
@@ -88,13 +89,13 @@ pub enum BoardError {
         source: LayoutError,
     },
     /// probe-rs does not know the chip.
-    #[error("{board}: chip `{chip}`: {reason}; `chip` in the board file must be a probe-rs target")]
+    #[error("{board}: {reason}; write another `chip` in the board file")]
     Chip {
         /// The board.
         board: String,
         /// Its chip.
         chip: String,
-        /// Why.
+        /// Why, with the chip.
         reason: String,
     },
     /// A cache of the board file is not on.
@@ -141,7 +142,7 @@ pub enum BoardError {
         attached: Vec<AttachedProbe>,
     },
     /// The probe or the debug port failed.
-    #[error("{board}: {step}: {source}")]
+    #[error("{board}: {step}: {}{}", message(&**source).trim_end_matches('.'), probe::advice(step, &**source))]
     Probe {
         /// The board.
         board: String,

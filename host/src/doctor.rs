@@ -83,7 +83,7 @@ impl Check {
 
     /// What an error says behind its first semicolon is the next step; `next` is for errors that say none.
     fn of_error(name: &'static str, error: impl Into<anyhow::Error>, next: &str) -> Check {
-        let told = message(&error.into());
+        let told = message(error.into().as_ref());
         match told.split_once("; ") {
             Some((fact, next)) => Check::failed(name, fact, next),
             None => Check::failed(name, told, next),

@@ -38,6 +38,14 @@ pub enum FirmwareError {
         /// What cargo wrote.
         stderr: String,
     },
+    /// The compiler, or what runs it, is not there.
+    #[error(
+        "{tool} is not installed, without which no firmware can be built; install Rust from https://rustup.rs"
+    )]
+    Missing {
+        /// `cargo`, or the compiler.
+        tool: String,
+    },
     /// The board file asks for what no firmware can do.
     #[error(transparent)]
     Board(#[from] BoardError),
@@ -78,7 +86,7 @@ pub fn build(board: &BoardFile, memory: &MemoryMap) -> Result<PathBuf, FirmwareE
         .env("EDGESLIM_CACHES", board.caches_in_words())
         .env("CARGO_ENCODED_RUSTFLAGS", flags)
         .output()
-        .map_err(io_error(Path::new("cargo")))?;
+        .map_err(not_started("cargo"))?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         return Err(FirmwareError::Build { board: board.name.clone(), stderr });
@@ -142,16 +150,17 @@ pub fn rustc() -> String {
 
 /// A compiler that has the target's core library.
 fn rustc_with(target: &str) -> Result<String, FirmwareError> {
-    let given = rustc();
-    let has_core = |rustc: &str| {
-        let output =
-            Command::new(rustc).args(["--print", "target-libdir", "--target", target]).output().ok()?;
-        let dir = String::from_utf8(output.stdout).ok()?;
-        let mut files = fs::read_dir(dir.trim()).ok()?;
-        files.any(|f| f.is_ok_and(|f| f.file_name().to_string_lossy().starts_with("libcore-"))).then_some(())
+    let rustc = rustc();
+    let print = ["--print", "target-libdir", "--target", target];
+    let output = Command::new(&rustc).args(print).output().map_err(not_started(&rustc))?;
+    let is_core = |file: &io::Result<fs::DirEntry>| {
+        file.as_ref().is_ok_and(|file| file.file_name().to_string_lossy().starts_with("libcore-"))
     };
-    let missing = || FirmwareError::Target { target: target.to_owned() };
-    has_core(&given).map(|()| given).ok_or_else(missing)
+    let files = fs::read_dir(String::from_utf8_lossy(&output.stdout).trim());
+    match files.is_ok_and(|mut files| files.any(|file| is_core(&file))) {
+        true => Ok(rustc),
+        false => Err(FirmwareError::Target { target: target.to_owned() }),
+    }
 }
 
 fn linker_memory(map: &MemoryMap) -> String {
@@ -176,6 +185,14 @@ fn write_if_changed(path: &Path, text: &str) -> Result<(), FirmwareError> {
         return Ok(());
     }
     fs::write(path, text).map_err(io_error(path))
+}
+
+fn not_started(tool: &str) -> impl FnOnce(io::Error) -> FirmwareError {
+    let tool = tool.to_owned();
+    |source| match source.kind() {
+        io::ErrorKind::NotFound => FirmwareError::Missing { tool },
+        _ => FirmwareError::Io { what: tool, source },
+    }
 }
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> FirmwareError {

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         // Whoever read the output has seen enough: `edgeslim boards | head -1`.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", message(&error));
+            eprintln!("error: {}", message(error.as_ref()));
             if stop.load(Ordering::Relaxed) { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }
         }
     }

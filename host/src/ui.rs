@@ -41,10 +41,11 @@ impl Ui {
 }
 
 /// An error and its causes, each once: many errors tell their cause themselves.
-pub fn message(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+pub fn message(error: &(dyn std::error::Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
         "" => cause,
-        before if before.contains(&cause) => told,
+        before if before.contains(cause.trim_end_matches('.')) => told,
         before => format!("{}: {cause}", before.trim_end_matches('.')),
     })
 }

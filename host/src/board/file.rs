@@ -1,10 +1,10 @@
 //! Board files: what probe-rs cannot know of a board.
 
-use super::{BoardError, MemoryMap, setup};
+use super::{BoardError, MemoryMap, new, setup};
 use crate::nearest::nearest;
-use probe_rs::config::Registry;
+use probe_rs::config::{Registry, RegistryError};
 use serde::{Deserialize, Serialize};
-use std::{fmt, path::Path};
+use std::{fmt, io::ErrorKind, path::Path};
 
 const EMBEDDED: [&str; 14] = [
     include_str!("../../../device-bench/boards/virtual-m0.toml"),
@@ -132,7 +132,12 @@ pub fn load(name: &str) -> Result<BoardFile, BoardError> {
 
 fn read(path: &Path) -> Result<BoardFile, BoardError> {
     let error = |reason: String| BoardError::File { path: path.to_owned(), reason };
-    let text = std::fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
+    let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
+        ErrorKind::NotFound => {
+            error("there is none; `edgeslim boards new --chip CHIP --out FILE` writes one".into())
+        }
+        _ => error(e.to_string()),
+    })?;
     parse(&text, path)
 }
 
@@ -199,10 +204,15 @@ impl BoardFile {
     pub fn memory(&self) -> Result<MemoryMap, BoardError> {
         virtual_board::register();
         let (board, chip) = (self.name.clone(), self.chip.clone());
-        let target = match Registry::from_builtin_families().get_target_by_name(&self.chip) {
-            Ok(target) => target,
-            Err(error) => return Err(BoardError::Chip { board, chip, reason: error.to_string() }),
-        };
+        let registry = Registry::from_builtin_families();
+        let target = registry.get_target_by_name(&self.chip).map_err(|error| BoardError::Chip {
+            reason: match error {
+                RegistryError::ChipNotFound(_) => new::unknown(&registry, &chip),
+                other => other.to_string(),
+            },
+            board: board.clone(),
+            chip: chip.clone(),
+        })?;
         let map = MemoryMap::of(&target, self.run_from, self.model_bytes);
         map.map_err(|source| BoardError::Layout { board, chip, source })
     }

@@ -11,12 +11,10 @@ use std::fmt::Write;
 #[derive(Debug, thiserror::Error)]
 pub enum NewBoardError {
     /// probe-rs does not know it.
-    #[error("probe-rs knows no chip `{chip}`{}; `probe-rs chip list` lists all", suggestion.as_ref().map(|s| format!(" (did you mean `{s}`?)")).unwrap_or_default())]
+    #[error("{reason}; `probe-rs chip list` lists all")]
     Unknown {
-        /// What was asked for.
-        chip: String,
-        /// The nearest known name, if one is near.
-        suggestion: Option<String>,
+        /// The chip, with the nearest known name, if one is near.
+        reason: String,
     },
     /// The firmware does not fit where it was asked to.
     #[error("{chip}: {source}")]
@@ -47,21 +45,24 @@ pub enum NewBoardError {
 pub fn new_board(chip: &str, run_from: Option<RunFrom>) -> Result<(String, String), NewBoardError> {
     virtual_board::register();
     let registry = Registry::from_builtin_families();
-    let target = registry.get_target_by_name(chip).map_err(|_| unknown(&registry, chip))?;
+    let target = registry
+        .get_target_by_name(chip)
+        .map_err(|_| NewBoardError::Unknown { reason: unknown(&registry, chip) })?;
     let (run_from, map) = place(&target, run_from)?;
     let name = target.name.to_lowercase();
     let text = commented(&name, &target, run_from, &map);
     Ok((name, text))
 }
 
-fn unknown(registry: &Registry, chip: &str) -> NewBoardError {
+/// That there is no such chip, with the nearest name of one.
+pub(super) fn unknown(registry: &Registry, chip: &str) -> String {
     let variants = registry.families().iter().flat_map(|family| family.variants());
     // Case counts for nothing in chip names.
     let names: BTreeMap<String, &str> =
         variants.map(|variant| (variant.name.to_uppercase(), variant.name.as_str())).collect();
     let near = nearest(&chip.to_uppercase(), names.keys().map(String::as_str));
-    let suggestion = near.map(|upper| names[upper].to_owned());
-    NewBoardError::Unknown { chip: chip.to_owned(), suggestion }
+    let near = near.map_or(String::new(), |upper| format!(" (did you mean `{}`?)", names[upper]));
+    format!("probe-rs knows no chip `{chip}`{near}")
 }
 
 fn place(target: &Target, run_from: Option<RunFrom>) -> Result<(RunFrom, MemoryMap), NewBoardError> {

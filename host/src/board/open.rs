@@ -22,7 +22,7 @@ const CONTROL_BLOCK_HEADER: usize = 24;
 
 /// Opens the probe and attaches to the chip.
 pub(super) fn attach(board: &BoardFile, options: &ProbeOptions) -> Result<Session, BoardError> {
-    let error = failed(&board.name, "attaching to the chip");
+    let error = failed(&board.name, probe::ATTACHING);
     let (chip, permissions) = (board.chip.as_str(), Permissions::default);
     if options.connect_under_reset && board.probe == ProbeKind::Usb {
         let attach = || {

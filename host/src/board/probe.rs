@@ -3,7 +3,10 @@
 use super::link::failed;
 use super::{BoardError, BoardFile, ProbeKind};
 use probe_rs::probe::list::{Accessibility, Lister, ProbeListItem};
-use probe_rs::probe::{DebugProbeInfo, DebugProbeSelector, Probe, WireProtocol};
+use probe_rs::probe::{
+    DebugProbeError, DebugProbeInfo, DebugProbeSelector, Probe, ProbeCreationError, WireProtocol,
+};
+use std::error::Error;
 
 /// How the debug probe is chosen and driven; no part of what a figure depends on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,6 +58,25 @@ pub fn probe_of(board: &BoardFile, options: &ProbeOptions) -> Result<DebugProbeS
     // probe-rs knows probes that are on no list, such as a Black Magic Probe in the network.
     let named = options.probe.as_ref().map(|selector| lister.list_with_access(Some(selector)));
     choose(&board.name, options, named.as_ref().unwrap_or(&attached), &attached)
+}
+
+/// The step between opening the probe and the first access to the chip.
+pub(super) const ATTACHING: &str = "attaching to the chip";
+
+/// What to do about a failure of the probe, where that is known.
+pub(super) fn advice(step: &str, source: &(dyn Error + 'static)) -> &'static str {
+    match source.downcast_ref() {
+        Some(
+            DebugProbeError::Usb(_)
+            | DebugProbeError::ProbeCouldNotBeCreated(
+                ProbeCreationError::CouldNotOpen | ProbeCreationError::Usb(_),
+            ),
+        ) => "; close other programs that use the probe, or plug it in again",
+        _ if step == ATTACHING => {
+            "; check cable, wiring and supply, and try --connect-under-reset or a lower --speed"
+        }
+        _ => "",
+    }
 }
 
 /// Opens the probe for a board, ready to attach.

@@ -64,7 +64,10 @@ pub trait Registers {
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// The bits never had the value.
-    #[error("set-up step {step}, {what}: {address:#010x} is still {found:#010x} after {timeout_ms} ms")]
+    #[error(
+        "set-up step {step}, {what}: {address:#010x} is still {found:#010x} after {timeout_ms} ms; \
+         docs/boards.md says where to look when a wait times out"
+    )]
     Timeout {
         /// Number of the step, from 1.
         step: usize,
@@ -78,7 +81,9 @@ pub enum SetupError {
         timeout_ms: u32,
     },
     /// The bus refused an access.
-    #[error("set-up step {step}, {what}: {address:#010x}: {source}")]
+    #[error(
+        "set-up step {step}, {what}: {address:#010x}: {source}; see that the address is right and the peripheral has its clock"
+    )]
     Access {
         /// Number of the step, from 1.
         step: usize,
@@ -90,7 +95,10 @@ pub enum SetupError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A value has bits outside its mask.
-    #[error("set-up step {step}, {what}: value {value:#010x} has bits outside mask {mask:#010x}")]
+    #[error(
+        "set-up step {step}, {what}: value {value:#010x} has bits outside mask {mask:#010x}; \
+         correct one of them"
+    )]
     Mask {
         /// Number of the step, from 1.
         step: usize,

@@ -1,6 +1,6 @@
 use super::*;
 use crate::board::load;
-use probe_rs::probe::{DebugProbe, DebugProbeError, ProbeFactory};
+use probe_rs::probe::{DebugProbe, ProbeFactory};
 use std::fmt;
 
 /// Lists nothing and opens nothing: probes are made up here.
@@ -110,4 +110,17 @@ fn a_board_file_and_its_probe_agree_on_being_emulated() {
     for line in ["probe = \"virtual\"", "machine = \"mps2-an386\"", "unit = \"instructions\""] {
         assert!(error.contains(line), "{line}: {error}");
     }
+}
+
+#[test]
+fn a_failure_of_the_probe_is_told_once_with_what_to_do() {
+    let told = |step, error: DebugProbeError| failed("desk", step)(error.into()).to_string();
+    let busy = || std::io::Error::from_raw_os_error(16);
+    let error = told("opening the probe", DebugProbeError::Usb(busy()));
+    assert_eq!(error.matches(&busy().to_string()).count(), 1, "{error}");
+    assert!(error.ends_with("; close other programs that use the probe, or plug it in again"), "{error}");
+    let error = told(ATTACHING, DebugProbeError::TargetNotFound);
+    assert!(error.contains("--connect-under-reset") && !error.contains(".;"), "{error}");
+    let error = told("--protocol", DebugProbeError::UnsupportedProtocol(WireProtocol::Jtag));
+    assert_eq!(error, "desk: --protocol: The probe does not support the JTAG protocol");
 }
