@@ -5,6 +5,7 @@ use crate::board::{BoardError, BoardFile, BoardInfo, Link, MemoryMap, ProbeOptio
 use crate::firmware::{self, FirmwareError};
 use anyhow::Result;
 use device_bench::kernels::KERNEL_REVISION;
+use device_bench::wire::Counter;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -149,7 +150,7 @@ fn open(board: &BoardFile, elf: &Path, options: &ProbeOptions, tell: &mut Tell<'
         }
     })?;
     tell(match link.spin(N_LOOPS).and_then(|once| Ok((once, link.spin(2 * N_LOOPS)?))) {
-        Ok((once, twice)) => counter(once, twice, board.unit),
+        Ok((once, twice)) => counter(info.counter, (once, twice), board.unit),
         Err(error) => Check::of_error("counter", error, "open the board again"),
     })
 }
@@ -173,13 +174,18 @@ fn core(board: &BoardFile, info: &BoardInfo) -> Check {
 }
 
 /// Twice the loops must take twice the ticks.
-fn counter(once: u64, twice: u64, unit: Unit) -> Check {
+fn counter(counter: Option<Counter>, (once, twice): (u64, u64), unit: Unit) -> Check {
+    let name = match counter {
+        Some(Counter::Dwt) => "the cycle counter",
+        Some(Counter::SysTick) => "the system timer",
+        None => "no counter",
+    };
     let unit = match unit {
         Unit::Cycles => "cycles",
         Unit::Instructions => "instructions",
     };
     let ratio = twice as f64 / once as f64;
-    let fact = format!("{N_LOOPS} loops take {once} {unit}, twice as many {twice}");
+    let fact = format!("by {name} {N_LOOPS} loops take {once} {unit}, twice as many {twice}");
     // Not a number where the counter stands still.
     if (ratio / 2.0 - 1.0).abs() <= MAX_OFF {
         return Check::ok("counter", fact);
@@ -202,7 +208,7 @@ mod tests {
             (300_012, 300_012, Outcome::Failed),
             (300_012, 1_200_000, Outcome::Failed),
         ] {
-            let check = counter(once, twice, Unit::Cycles);
+            let check = counter(Some(Counter::Dwt), (once, twice), Unit::Cycles);
             assert_eq!(check.outcome, outcome, "{check:?}");
         }
     }
