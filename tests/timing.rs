@@ -5,7 +5,7 @@ use device_bench::kernels::KernelSet;
 use device_bench::model::Model;
 use device_bench::wire::Refusal;
 use device_bench::{LayerSpec, Op, Padding};
-use edgeslim::board::{BoardError, LayerPlan};
+use edgeslim::board::{BoardError, LayerPlan, clock};
 use edgeslim_tests::case::{Case, Random, bytes, random_case_of};
 use edgeslim_tests::{chain, open};
 
@@ -29,6 +29,15 @@ fn a_loop_of_known_length_takes_exactly_its_instructions() {
             assert_eq!(link.spin(n_loops).unwrap(), 2 * u64::from(n_loops), "{name}, {n_loops} rounds");
         }
     }
+}
+
+#[test]
+fn the_clock_of_an_emulated_board_is_measured_when_asked_for_and_not_judged() {
+    let mut link = open("virtual-m4");
+    // Emulated instructions a second of the host: whatever they are, there are some.
+    let emulator = clock::measure(&mut link).unwrap();
+    assert!(emulator.core_hz > 1_000_000, "{emulator}");
+    assert_eq!(clock::check(&mut link).unwrap(), None);
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub struct Provenance {
     pub target: String,
     /// Core clock, Hz; 0 where the board has none (an emulated one).
     pub core_hz: u64,
+    /// The true clock is within so many Hz of `core_hz`; 0 where that is a crystal's, or there is none.
+    pub core_hz_spread: u64,
     /// Whether the board is emulated: its latencies are no time on a real board.
     pub emulated: bool,
     /// Unit of every figure: `cycles` or `instructions`.
@@ -51,7 +53,7 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    /// Key and value of every field, in the order of the file.
+    /// Key and value of every field that the file always has, in its order.
     fn fields(&self) -> [(&'static str, Value); 14] {
         [
             ("board", json!(self.board)),
@@ -209,7 +211,7 @@ impl CostTable {
 
     /// Whether the figures hold for `wanted`.
     ///
-    /// All that moves latency must agree, firmware and compiler included; clocks within [`CORE_HZ_TOLERANCE`].
+    /// All that moves latency must agree, firmware and compiler included; clocks within [`CORE_HZ_TOLERANCE`], whatever their spread.
     /// The seed (a kernel's speed hardly depends on its data) and the version of edgeslim may differ.
     ///
     /// # Errors

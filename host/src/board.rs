@@ -1,5 +1,6 @@
 //! The only room that names probe-rs: board files, opening a board, and the link to its firmware.
 
+pub mod clock;
 mod cpu;
 mod file;
 mod frames;
@@ -252,6 +253,47 @@ pub enum BoardError {
         own: String,
         /// What `--probe` names.
         named: String,
+    },
+    /// The core runs at another clock than the board file says.
+    #[error(
+        "{board}: its core runs at {found} by the host's time, but `core_hz` in the board file is {core_hz}, and \
+         {:.2} % is allowed; check the `setup` steps and the crystal that they count on, correct `core_hz`, or leave it \
+         out to go by the measured clock",
+        100.0 * tolerance
+    )]
+    ClockDiffers {
+        /// The board.
+        board: String,
+        /// As measured.
+        found: clock::ClockEstimate,
+        /// As the board file says, in MHz.
+        core_hz: String,
+        /// Allowed difference, as a share of it.
+        tolerance: f64,
+    },
+    /// The core clock could not be measured well enough to be checked.
+    #[error(
+        "{board}: its core clock was measured as {found}, too unsure to check `core_hz` within {:.2} %; end what keeps \
+         host and probe busy and try again, or set a wider `core_hz_tolerance` in the board file if the clock is an RC \
+         oscillator's",
+        100.0 * tolerance
+    )]
+    ClockUnsteady {
+        /// The board.
+        board: String,
+        /// As measured.
+        found: clock::ClockEstimate,
+        /// Allowed difference, as a share of it.
+        tolerance: f64,
+    },
+    /// The board's counter is no clock by the host's time.
+    #[error(
+        "{board}: longer loops do not take longer, so its clock cannot be measured; end what keeps host and probe busy, \
+         reset the board and try again"
+    )]
+    ClockUnknown {
+        /// The board.
+        board: String,
     },
 }
 

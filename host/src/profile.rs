@@ -2,6 +2,7 @@
 
 pub mod list;
 
+use crate::board::clock::ClockEstimate;
 use crate::board::{BoardError, BoardFile, BoardInfo, Link, ProbeKind, RunFrom, Unit};
 use crate::config::ProfileConfig;
 use crate::firmware::{self, FirmwareError};
@@ -103,8 +104,19 @@ pub struct Profile<'a> {
     pub stop: &'a AtomicBool,
 }
 
-/// What the figures of this board and firmware depend on.
-pub fn provenance(board: &BoardFile, info: &BoardInfo, seed: u32) -> Provenance {
+/// What the figures of this board and firmware depend on. A clock that the board file names counts for more than its
+/// measurement.
+pub fn provenance(
+    board: &BoardFile,
+    info: &BoardInfo,
+    measured: Option<ClockEstimate>,
+    seed: u32,
+) -> Provenance {
+    let (core_hz, core_hz_spread) = match (board.core_hz, measured) {
+        (Some(core_hz), _) => (core_hz, 0),
+        (None, Some(measured)) => (measured.core_hz, measured.spread_hz),
+        (None, None) => (0, 0),
+    };
     let run_from = match board.run_from {
         RunFrom::Flash => "flash",
         RunFrom::Ram => "ram",
@@ -115,7 +127,8 @@ pub fn provenance(board: &BoardFile, info: &BoardInfo, seed: u32) -> Provenance 
         chip: board.chip.clone(),
         core: board.core.clone(),
         target: board.target.clone(),
-        core_hz: board.core_hz.map_or(0, u64::from),
+        core_hz: core_hz.into(),
+        core_hz_spread: core_hz_spread.into(),
         emulated: board.probe == ProbeKind::Virtual,
         unit: match board.unit {
             Unit::Cycles => "cycles".into(),
@@ -131,8 +144,8 @@ pub fn provenance(board: &BoardFile, info: &BoardInfo, seed: u32) -> Provenance 
     }
 }
 
-/// What is known of them without the board: compiler and kernel set are taken from `table`, the kernels' revision
-/// and the firmware are those that would be built now.
+/// What is known of them without the board: compiler, kernel set and a clock that the board file does not name are taken
+/// from `table`, the kernels' revision and the firmware are those that would be built now.
 ///
 /// # Errors
 /// [`FirmwareError`] if the firmware's sources cannot be read.
@@ -144,8 +157,12 @@ pub fn provenance_on_file(board: &BoardFile, table: &Provenance) -> Result<Prove
         compiler: table.compiler.clone(),
         ..BoardInfo::default()
     };
-    let edgeslim = table.edgeslim.clone();
-    Ok(Provenance { seed: table.seed, edgeslim, ..provenance(board, &info, table.seed) })
+    let wanted =
+        Provenance { edgeslim: table.edgeslim.clone(), ..provenance(board, &info, None, table.seed) };
+    if board.core_hz.is_none() && board.probe != ProbeKind::Virtual {
+        return Ok(Provenance { core_hz: table.core_hz, core_hz_spread: table.core_hz_spread, ..wanted });
+    }
+    Ok(wanted)
 }
 
 impl Profile<'_> {

@@ -36,6 +36,9 @@ const COLUMNS: [&str; 16] = [
 /// What every row holds; other quantities than latency get their own name here.
 const QUANTITY: &str = "latency";
 
+/// Only of a clock that was measured.
+const SPREAD: &str = "core_hz_spread";
+
 /// What is wrong with a line.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
@@ -110,6 +113,9 @@ pub(super) fn format(table: &CostTable) -> String {
     for (key, value) in table.provenance.fields() {
         let _ = writeln!(csv, "# {key} = {value}");
     }
+    if table.provenance.core_hz_spread > 0 {
+        let _ = writeln!(csv, "# {SPREAD} = {}", table.provenance.core_hz_spread);
+    }
     csv.push_str(&COLUMNS.join(","));
     csv.push('\n');
     for (spec, entry) in table.iter() {
@@ -175,6 +181,7 @@ impl<'a> Fields<'a> {
             core: self.take("core", end)?,
             target: self.take("target", end)?,
             core_hz: self.take("core_hz", end)?,
+            core_hz_spread: if self.0.contains_key(SPREAD) { self.take(SPREAD, end)? } else { 0 },
             emulated: self.take("emulated", end)?,
             unit: self.take("unit", end)?,
             memory: self.take("memory", end)?,

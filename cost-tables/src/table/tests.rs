@@ -9,6 +9,7 @@ fn provenance() -> Provenance {
         core: "Cortex-M4F".into(),
         target: "thumbv7em-none-eabihf".into(),
         core_hz: 0,
+        core_hz_spread: 0,
         emulated: true,
         unit: "instructions".into(),
         memory: "run from ram, no caches".into(),
@@ -159,6 +160,15 @@ fn a_measured_clock_may_differ_by_its_tolerance() {
     assert!(table.check(&at(4_050_000)).is_err());
 }
 
+#[test]
+fn the_spread_of_a_measured_clock_is_kept_and_not_compared() {
+    let measured = Provenance { core_hz: 4_020_000, core_hz_spread: 9_000, ..provenance() };
+    let table = CostTable::new(measured.clone());
+    assert!(table.to_csv().contains("\n# core_hz_spread = 9000\n"), "{}", table.to_csv());
+    assert_eq!(parse(&table.to_csv()).unwrap(), table);
+    assert!(table.check(&Provenance { core_hz_spread: 1, ..measured }).is_ok());
+}
+
 /// Any text, with quotes, line breaks and what looks like the file's own syntax.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![any::<String>(), Just("# a = \"b\"\r\nop,in_h\n".into())]
@@ -166,7 +176,8 @@ fn text() -> impl Strategy<Value = String> {
 
 fn any_provenance() -> impl Strategy<Value = Provenance> {
     let texts = [(); 9].map(|()| text());
-    (texts, any::<(u64, bool, u32, u32)>()).prop_map(|(texts, (core_hz, emulated, kernel_revision, seed))| {
+    (texts, any::<(u64, u64, bool, u32, u32)>()).prop_map(|(texts, numbers)| {
+        let (core_hz, core_hz_spread, emulated, kernel_revision, seed) = numbers;
         let [board, chip, core, target, unit, memory, kernels, firmware, compiler] = texts;
         let edgeslim = "0.1.0".into();
         Provenance {
@@ -175,6 +186,7 @@ fn any_provenance() -> impl Strategy<Value = Provenance> {
             core,
             target,
             core_hz,
+            core_hz_spread,
             emulated,
             unit,
             memory,

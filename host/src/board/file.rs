@@ -24,7 +24,7 @@ const EMBEDDED: [&str; 14] = [
 ];
 
 /// One board.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BoardFile {
     /// Its name on the command line and in tables.
@@ -48,8 +48,12 @@ pub struct BoardFile {
     /// What the board counts.
     #[serde(default)]
     pub unit: Unit,
-    /// Core clock, Hz; none for a virtual board.
+    /// Core clock after the set-up, Hz, checked against the host's time; if there is none, it is measured. None for a
+    /// virtual board.
     pub core_hz: Option<u32>,
+    /// Share of `core_hz` that the measured clock may be off, 0.005 if none is given: enough for any crystal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub core_hz_tolerance: Option<f64>,
     /// Caches of the core that the firmware switches on.
     #[serde(default)]
     pub caches: Vec<Cache>,
@@ -158,6 +162,18 @@ pub fn parse(text: &str, path: &Path) -> Result<BoardFile, BoardError> {
     if board.core_hz == Some(0) {
         return Err(error("`core_hz` is 0; leave it out where the clock is not known".into()));
     }
+    if let Some(tolerance) = board.core_hz_tolerance {
+        if !(tolerance > 0.0 && tolerance < 0.5) {
+            return Err(error(format!(
+                "`core_hz_tolerance` is {tolerance}; it is a share of `core_hz` between 0 and 0.5, such as 0.03 for an RC oscillator"
+            )));
+        }
+        if board.core_hz.is_none() {
+            return Err(error(
+                "`core_hz_tolerance` is a share of `core_hz`, which is missing; leave out both".into(),
+            ));
+        }
+    }
     if !board.caches.is_sorted_by(|a, b| a < b) {
         return Err(error("`caches` is one of [], [\"i\"], [\"d\"] and [\"i\", \"d\"]".into()));
     }
@@ -261,6 +277,26 @@ mod tests {
             let error = parse(&text, Path::new("board.toml")).unwrap_err().to_string();
             assert!(error.contains(&format!("`{key}` is")), "{value}: {error}");
         }
+    }
+
+    #[test]
+    fn a_tolerance_is_a_share_of_a_clock_that_is_named() {
+        let refused = |lines: &str| {
+            let text = EMBEDDED[0].replace("unit = ", &format!("{lines}\nunit = "));
+            parse(&text, Path::new("board.toml")).map_err(|error| error.to_string())
+        };
+        let known = refused("core_hz = 16_000_000\ncore_hz_tolerance = 0.03").unwrap();
+        assert_eq!((known.core_hz, known.core_hz_tolerance), (Some(16_000_000), Some(0.03)));
+        for tolerance in ["0.0", "-0.1", "0.5", "3.0", "nan", "inf"] {
+            let error =
+                refused(&format!("core_hz = 16_000_000\ncore_hz_tolerance = {tolerance}")).unwrap_err();
+            assert!(
+                error.contains("`core_hz_tolerance` is") && error.contains("0.03"),
+                "{tolerance}: {error}"
+            );
+        }
+        let error = refused("core_hz_tolerance = 0.03").unwrap_err();
+        assert!(error.contains("`core_hz`, which is missing"), "{error}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! An open board and the request loop over RTT.
 
+use super::clock::ClockEstimate;
 use super::{BoardError, BoardFile, Cache, Frames, ProbeOptions, RunFrom, Unit, cpu, open};
 use device_bench::wire::{self, Caches, Counter, Fault, FaultKind, Hello, MAX_FRAME, Request, Response};
 use probe_rs::{Session, rtt::Rtt};
@@ -140,6 +141,11 @@ impl Link {
         self.rtt = open::start(&mut self.session, &self.firmware, &self.file)?;
         self.received.clear();
         self.hello()
+    }
+
+    /// Goes by a measured clock where the board file does not name one.
+    pub fn know_clock(&mut self, measured: ClockEstimate) {
+        self.core_hz = self.file.core_hz.or(Some(measured.core_hz));
     }
 
     /// What the firmware said of itself when it was opened.

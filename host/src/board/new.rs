@@ -133,7 +133,7 @@ fn commented(name: &str, target: &Target, run_from: RunFrom, map: &MemoryMap) ->
         map.model.end - map.model.start
     );
     text += &match emulator(chip) {
-        None => "# The core's clock, if you know it: then `--latency 12ms` can be given.\n\
+        None => "# The core's clock, if you know it: then it is checked, else measured.\n\
                  # core_hz = 4_000_000\n\
                  unit = \"cycles\"\n"
             .to_owned(),

@@ -1,6 +1,7 @@
 //! `profile`: the network's layers on the board → `cost-table.csv`.
 
 use super::Context;
+use crate::board::clock::{self, ClockEstimate};
 use crate::board::{BoardError, BoardFile, Link, ProbeOptions};
 use crate::config::ProfileConfig;
 use crate::firmware;
@@ -36,7 +37,7 @@ pub fn profile(ctx: &Context) -> Result<()> {
     let outputs = [ctx.table_path()];
     let stage = Stage { name: "profile", config: &config, inputs: &[], outputs: &outputs };
     let outcome = ctx.dir.stage(&stage, || {
-        let mut bench = Bench::start(&ctx.board, &ctx.probe, ctx.config.seed as u32)?;
+        let mut bench = Bench::start(&ctx.board, &ctx.probe, ctx.config.seed as u32, ctx.ui)?;
         bench.capacity.check(&ctx.graph, &ctx.board.name)?;
         let mut specs = all_specs(&ctx.graph);
         let n_all = specs.len();
@@ -75,7 +76,7 @@ fn measure(ctx: &Context, bench: &mut Bench<'_>, specs: &[LayerSpec], partial: &
     let earlier = if partial.exists() { partial } else { &last };
     if partial.exists() || ctx.dir.wrote("profile", &last) {
         match CostTable::read(earlier) {
-            Ok(known) if known.provenance == table.provenance => {
+            Ok(known) if is_of(&known, &table.provenance) => {
                 let samples = usize::from(ctx.config.profile.samples);
                 for spec in specs {
                     if let Some(entry) = known.get(spec).filter(|entry| entry.samples.len() == samples) {
@@ -104,6 +105,12 @@ fn measure(ctx: &Context, bench: &mut Bench<'_>, specs: &[LayerSpec], partial: &
     Ok(table)
 }
 
+/// Whether a table can be gone on from: its clock may have been measured a little differently.
+fn is_of(known: &CostTable, wanted: &Provenance) -> bool {
+    let found = &known.provenance;
+    known.check(wanted).is_ok() && (found.seed, &found.edgeslim) == (wanted.seed, &wanted.edgeslim)
+}
+
 /// Measures the layers of a list; `out` has what was measured whenever it ends.
 ///
 /// # Errors
@@ -117,7 +124,7 @@ pub fn profile_list(
     (ui, stop): (Ui, &AtomicBool),
 ) -> Result<CostTable> {
     let bar = ui.bar("profile", specs.len());
-    let mut bench = Bench::start(board, probe, seed as u32)?;
+    let mut bench = Bench::start(board, probe, seed as u32, ui)?;
     let mut table = CostTable::new(bench.provenance.clone());
     Profile {
         config: &ProfileConfig::default(),
@@ -168,22 +175,45 @@ struct Bench<'a> {
     probe: &'a ProbeOptions,
     elf: PathBuf,
     running: Option<Link>,
+    /// Of a board that is not emulated.
+    clock: Option<ClockEstimate>,
     /// What the figures depend on.
     provenance: Provenance,
     capacity: Capacity,
 }
 
 impl<'a> Bench<'a> {
-    /// Builds and starts the firmware.
-    fn start(board: &'a BoardFile, probe: &'a ProbeOptions, seed: u32) -> Result<Self> {
+    /// Builds and starts the firmware, and checks the board's clock.
+    fn start(board: &'a BoardFile, probe: &'a ProbeOptions, seed: u32, ui: Ui) -> Result<Self> {
         let elf = firmware::build(board, &board.memory()?)?;
-        let link = Link::open(board, &elf, probe)?;
-        let (provenance, capacity) = (provenance(board, link.info(), seed), Capacity::from(link.info()));
-        Ok(Bench { board, probe, elf, running: Some(link), provenance, capacity })
+        let mut link = Link::open(board, &elf, probe)?;
+        let clock = clock::check(&mut link)?;
+        ui.say(format!("profile: {}", clock_line(board, clock)));
+        let provenance = provenance(board, link.info(), clock, seed);
+        let capacity = Capacity::from(link.info());
+        Ok(Bench { board, probe, elf, running: Some(link), clock, provenance, capacity })
     }
 
     /// The running link the first time, then new ones.
     fn open(&mut self) -> Result<Link, BoardError> {
-        self.running.take().map_or_else(|| Link::open(self.board, &self.elf, self.probe), Ok)
+        if let Some(link) = self.running.take() {
+            return Ok(link);
+        }
+        let mut link = Link::open(self.board, &self.elf, self.probe)?;
+        if let Some(clock) = self.clock {
+            link.know_clock(clock);
+        }
+        Ok(link)
+    }
+}
+
+/// What became of the board's clock.
+fn clock_line(board: &BoardFile, measured: Option<ClockEstimate>) -> String {
+    match (measured, board.core_hz) {
+        (None, _) => format!("{} is emulated: it has no clock to measure", board.name),
+        (Some(measured), None) => format!("core clock {measured} as measured: the board file names none"),
+        (Some(measured), Some(core_hz)) => {
+            format!("core clock {measured} by the host's time, as the board file's {core_hz} Hz")
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::Context;
 use super::retrain::{model_path, seeds, subnet_dir, weights_path};
 use super::search::{Candidate, SearchRecord, table};
-use crate::board::Link;
+use crate::board::{Link, clock};
 use crate::firmware;
 use crate::network::Channels;
 use crate::network::lower::lower;
@@ -128,9 +128,9 @@ fn subnet(
 /// The board, if the table is its own.
 pub(super) fn checked_board(ctx: &Context) -> Result<Link> {
     let table = table(ctx, "verify")?;
-    let link = ctx.open_board()?;
-    let seed = table.provenance.seed;
-    table.check(&profile::provenance(&ctx.board, link.info(), seed))?;
+    let mut link = ctx.open_board()?;
+    let (clock, seed) = (clock::check(&mut link)?, table.provenance.seed);
+    table.check(&profile::provenance(&ctx.board, link.info(), clock, seed))?;
     Ok(link)
 }
 
