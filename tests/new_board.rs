@@ -1,12 +1,16 @@
 //! An emulated board taken for a new one: its file is made by `boards new`, its firmware and models are flashed.
 
+use cost_tables::table::{CostTable, Entry, Provenance};
 use device_bench::kernels::KernelSet;
 use device_bench::{LayerSpec, Op};
 use edgeslim::board::{
     BoardError, BoardFile, LayerPlan, Link, ProbeOptions, RunFrom, new_board, setup::Step,
 };
 use edgeslim::firmware;
+use edgeslim::profile::alignment;
 use edgeslim_tests::case::{Random, bytes, random_case};
+use object::read::elf::ElfFile32;
+use object::{Endianness, Object as _, ObjectSection as _};
 
 /// MPS2's user LEDs: a register that keeps what is written.
 const LEDS: u32 = 0x4002_8000;
@@ -49,6 +53,29 @@ fn a_layer_takes_as_many_instructions_from_flash_as_from_ram() {
     };
     let flash = time("virtual-mps2-an386-flash", RunFrom::Flash);
     assert_eq!(flash, time("virtual-mps2-an386", RunFrom::Ram));
+}
+
+#[test]
+fn code_that_lies_elsewhere_takes_as_many_instructions() {
+    let board = file("virtual-mps2-an386-flash", RunFrom::Flash);
+    let memory = board.memory().unwrap();
+    let elves =
+        [firmware::build(&board, &memory).unwrap(), firmware::build_shifted(&board, &memory).unwrap()];
+    let code_start = elves.each_ref().map(|elf| {
+        let image = std::fs::read(elf).unwrap();
+        let elf = ElfFile32::<Endianness>::parse(&*image).unwrap();
+        elf.section_by_name(".text").unwrap().address()
+    });
+    assert_eq!(code_start[0] + firmware::SHIFT_BYTES, code_start[1]);
+
+    let (spec, plan) = (LayerSpec::linear(64, 10), LayerPlan { warmups: 1, samples: 3, seed: 1 });
+    let [mut usual, mut shifted] =
+        elves.map(|elf| Link::open(&board, &elf, &ProbeOptions::default()).unwrap());
+    let timing = usual.time_layer(&spec, &plan).unwrap();
+    let mut table = CostTable::new(Provenance::default());
+    table.insert(spec, Entry { cold: timing.cold, n_calls: 1, samples: timing.samples }).unwrap();
+    let moved = alignment::remeasure(&mut shifted, &table, &plan).unwrap();
+    assert_eq!((moved[0].layer, moved[0].share()), (spec, 0.0), "{moved:?}");
 }
 
 #[test]

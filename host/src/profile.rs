@@ -1,5 +1,6 @@
 //! Measures layers on a board and fills a cost table; goes on after a lost probe, and where an earlier call stopped.
 
+pub mod alignment;
 pub mod list;
 
 use crate::board::clock::ClockEstimate;
