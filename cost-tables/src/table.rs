@@ -50,6 +50,9 @@ pub struct Provenance {
     pub seed: u32,
     /// Version of edgeslim that measured.
     pub edgeslim: String,
+    /// What latency did where the code was moved within the flash's lines, such as `-0.10 % to +2.30 %`; empty where
+    /// that was not measured. No price holds it.
+    pub alignment: String,
 }
 
 impl Provenance {

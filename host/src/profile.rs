@@ -124,6 +124,7 @@ pub fn provenance(
     };
     let caches = if board.caches.is_empty() { "none".to_owned() } else { board.caches_in_words() };
     Provenance {
+        alignment: String::new(),
         board: board.name.clone(),
         chip: board.chip.clone(),
         core: board.core.clone(),

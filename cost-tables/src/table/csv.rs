@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use device_bench::{LayerSpec, Op, Padding};
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use super::{CostTable, Entry, EntryError, Provenance};
 
@@ -38,6 +39,7 @@ const QUANTITY: &str = "latency";
 
 /// Only of a clock that was measured.
 const SPREAD: &str = "core_hz_spread";
+const ALIGNMENT: &str = "alignment";
 
 /// What is wrong with a line.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +118,9 @@ pub(super) fn format(table: &CostTable) -> String {
     if table.provenance.core_hz_spread > 0 {
         let _ = writeln!(csv, "# {SPREAD} = {}", table.provenance.core_hz_spread);
     }
+    if !table.provenance.alignment.is_empty() {
+        let _ = writeln!(csv, "# {ALIGNMENT} = {}", json!(table.provenance.alignment));
+    }
     csv.push_str(&COLUMNS.join(","));
     csv.push('\n');
     for (spec, entry) in table.iter() {
@@ -181,7 +186,7 @@ impl<'a> Fields<'a> {
             core: self.take("core", end)?,
             target: self.take("target", end)?,
             core_hz: self.take("core_hz", end)?,
-            core_hz_spread: if self.0.contains_key(SPREAD) { self.take(SPREAD, end)? } else { 0 },
+            core_hz_spread: self.take_if_there(SPREAD, end)?,
             emulated: self.take("emulated", end)?,
             unit: self.take("unit", end)?,
             memory: self.take("memory", end)?,
@@ -191,11 +196,20 @@ impl<'a> Fields<'a> {
             compiler: self.take("compiler", end)?,
             seed: self.take("seed", end)?,
             edgeslim: self.take("edgeslim", end)?,
+            alignment: self.take_if_there(ALIGNMENT, end)?,
         };
         match self.0.pop_first() {
             Some((key, (line, _))) => Err((line, Problem::UnknownKey(key.into()))),
             None => Ok(provenance),
         }
+    }
+
+    fn take_if_there<T: DeserializeOwned + Default>(
+        &mut self,
+        key: &'static str,
+        end: usize,
+    ) -> Result<T, AtLine> {
+        if self.0.contains_key(key) { self.take(key, end) } else { Ok(T::default()) }
     }
 
     fn take<T: DeserializeOwned>(&mut self, key: &'static str, end: usize) -> Result<T, AtLine> {

@@ -19,6 +19,7 @@ fn provenance() -> Provenance {
         compiler: "rustc 1.90.0, opt-level 3".into(),
         seed: 7,
         edgeslim: "0.1.0".into(),
+        alignment: String::new(),
     }
 }
 
@@ -161,12 +162,14 @@ fn a_measured_clock_may_differ_by_its_tolerance() {
 }
 
 #[test]
-fn the_spread_of_a_measured_clock_is_kept_and_not_compared() {
-    let measured = Provenance { core_hz: 4_020_000, core_hz_spread: 9_000, ..provenance() };
+fn the_spread_of_a_measured_clock_and_of_an_alignment_are_kept_and_not_compared() {
+    let alignment = "-1.00 % to +2.50 %".to_owned();
+    let measured = Provenance { core_hz: 4_020_000, core_hz_spread: 9_000, alignment, ..provenance() };
     let table = CostTable::new(measured.clone());
-    assert!(table.to_csv().contains("\n# core_hz_spread = 9000\n"), "{}", table.to_csv());
+    let kept = "\n# core_hz_spread = 9000\n# alignment = \"-1.00 % to +2.50 %\"\n";
+    assert!(table.to_csv().contains(kept), "{}", table.to_csv());
     assert_eq!(parse(&table.to_csv()).unwrap(), table);
-    assert!(table.check(&Provenance { core_hz_spread: 1, ..measured }).is_ok());
+    assert!(table.check(&Provenance { core_hz_spread: 1, alignment: String::new(), ..measured }).is_ok());
 }
 
 /// Any text, with quotes, line breaks and what looks like the file's own syntax.
@@ -175,10 +178,10 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn any_provenance() -> impl Strategy<Value = Provenance> {
-    let texts = [(); 9].map(|()| text());
+    let texts = [(); 10].map(|()| text());
     (texts, any::<(u64, u64, bool, u32, u32)>()).prop_map(|(texts, numbers)| {
         let (core_hz, core_hz_spread, emulated, kernel_revision, seed) = numbers;
-        let [board, chip, core, target, unit, memory, kernels, firmware, compiler] = texts;
+        let [board, chip, core, target, unit, memory, kernels, firmware, compiler, alignment] = texts;
         let edgeslim = "0.1.0".into();
         Provenance {
             board,
@@ -196,6 +199,7 @@ fn any_provenance() -> impl Strategy<Value = Provenance> {
             compiler,
             seed,
             edgeslim,
+            alignment,
         }
     })
 }

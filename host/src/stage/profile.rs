@@ -2,20 +2,20 @@
 
 use super::Context;
 use crate::board::clock::{self, ClockEstimate};
-use crate::board::{BoardError, BoardFile, Link, ProbeOptions};
+use crate::board::{BoardError, BoardFile, LayerPlan, Link, ProbeOptions, RunFrom};
 use crate::config::ProfileConfig;
 use crate::firmware;
 use crate::memory::{self, Capacity};
 use crate::network::Channels;
 use crate::network::lower::{all_specs, lower};
-use crate::profile::{Profile, Progress, provenance};
+use crate::profile::{Profile, Progress, alignment, provenance};
 use crate::quantize::{encode, made_up};
 use crate::run::Stage;
 use crate::search::uniform_networks;
 use crate::ui::Ui;
 use anyhow::{Context as _, Result};
 use cost_tables::price::{HeldOut, Prices};
-use cost_tables::table::{CostTable, Provenance};
+use cost_tables::table::{CostTable, Entry, Provenance};
 use device_bench::LayerSpec;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -56,11 +56,18 @@ pub fn profile(ctx: &Context) -> Result<()> {
         if table.len() < specs.len() {
             ctx.ui.say(format!("profile: the others are interpolated; {}", interpolation(&table)));
         }
+        if let Some(told) = outliers(&table) {
+            ctx.ui.say(format!("profile: {told}"));
+        }
         let (sum, whole) = reconcile(ctx, &mut bench, &table)?;
         let (unit, off) = (&table.provenance.unit, 100.0 * (sum / whole - 1.0));
         ctx.ui.say(format!(
             "profile: sum of the layers {sum:.0}, whole network {whole:.0} {unit} ({off:+.2} %)"
         ));
+        if ctx.board.run_from == RunFrom::Flash {
+            let table = realign(ctx, &mut bench, table)?;
+            table.write(&outputs[0])?;
+        }
         let _ = std::fs::remove_file(&partial);
         Ok(())
     })?;
@@ -139,6 +146,22 @@ pub fn profile_list(
     Ok(table)
 }
 
+/// Layers with samples that noise does not explain, if there are any; their prices are medians, which those do not move.
+fn outliers(table: &CostTable) -> Option<String> {
+    let with_some = || table.iter().filter(|(_, entry)| entry.outliers() > 0);
+    let furthest =
+        |entry: &Entry| (entry.max() / entry.median() - 1.0).max(1.0 - entry.min() / entry.median());
+    let (layer, worst) = with_some().max_by(|a, b| furthest(a.1).total_cmp(&furthest(b.1)))?;
+    Some(format!(
+        "{} of {} layers have samples that noise does not explain; {layer} has {} among {}, as far as {:.1} % from the median",
+        with_some().count(),
+        table.len(),
+        worst.outliers(),
+        worst.samples.len(),
+        100.0 * furthest(worst)
+    ))
+}
+
 /// How far interpolated prices are off, as far as that is known.
 fn interpolation(table: &CostTable) -> String {
     match Prices::new(table).held_out_error() {
@@ -167,6 +190,21 @@ fn reconcile(ctx: &Context, bench: &mut Bench<'_>, table: &CostTable) -> Result<
     let mut link = bench.open()?;
     link.load_model(blob.bytes())?;
     Ok((sum, link.time_model()?.whole as f64))
+}
+
+/// Tells what the code's place in the flash's lines does to latency, and writes it into the table's provenance.
+fn realign(ctx: &Context, bench: &mut Bench<'_>, mut table: CostTable) -> Result<CostTable> {
+    let elf = firmware::build_shifted(bench.board, &bench.board.memory()?)?;
+    let ProfileConfig { samples, warmups, time_s: _ } = ctx.config.profile;
+    let plan = LayerPlan { warmups, samples, seed: ctx.config.seed as u32 };
+    let moved = alignment::remeasure(&mut bench.open_with(&elf)?, &table, &plan)?;
+    table.provenance.alignment = alignment::range(&moved);
+    ctx.ui.say(format!(
+        "profile: with its code {} bytes further on, the costliest layer of each operator takes {}",
+        firmware::SHIFT_BYTES,
+        table.provenance.alignment
+    ));
+    Ok(table)
 }
 
 /// A board whose firmware is built, running unless its link was taken.
@@ -199,7 +237,11 @@ impl<'a> Bench<'a> {
         if let Some(link) = self.running.take() {
             return Ok(link);
         }
-        let mut link = Link::open(self.board, &self.elf, self.probe)?;
+        self.open_with(&self.elf)
+    }
+
+    fn open_with(&self, elf: &Path) -> Result<Link, BoardError> {
+        let mut link = Link::open(self.board, elf, self.probe)?;
         if let Some(clock) = self.clock {
             link.know_clock(clock);
         }
@@ -215,5 +257,28 @@ fn clock_line(board: &BoardFile, measured: Option<ClockEstimate>) -> String {
         (Some(measured), Some(core_hz)) => {
             format!("core clock {measured} by the host's time, as the board file's {core_hz} Hz")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outliers_are_told_with_the_layer_that_has_the_furthest() {
+        let mut table = CostTable::new(Provenance::default());
+        let mut measured = |c_in, samples: [u64; 5]| {
+            let entry = Entry { cold: 1, n_calls: 1, samples: samples.to_vec() };
+            table.insert(LayerSpec::linear(c_in, 1), entry).unwrap();
+            outliers(&table)
+        };
+        assert_eq!(measured(1, [100, 101, 99, 100, 102]), None);
+        assert!(measured(2, [1000, 1000, 1000, 1000, 1010]).unwrap().starts_with("1 of 2 layers have"));
+        let told = measured(3, [100, 100, 100, 100, 60]).unwrap();
+        assert!(
+            told.starts_with("2 of 3 layers") && told.contains("linear 1x1x3->1 has 1 among 5"),
+            "{told}"
+        );
+        assert!(told.ends_with("as far as 40.0 % from the median"), "{told}");
     }
 }
