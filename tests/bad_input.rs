@@ -32,8 +32,15 @@ fn a_probe_that_is_not_connected_is_named_with_the_next_step() {
     let board = board.unwrap().replace("probe = \"virtual\"", "probe = \"usb\"");
     fs::write(run.path("desk.toml"), board).unwrap();
     says(
-        &run.refused(&["profile", "--board", run.path("desk.toml").to_str().unwrap()]),
-        &["no debug probe", "cable"],
+        // One that is not attached, whatever is where the tests run.
+        &run.refused(&[
+            "profile",
+            "--probe",
+            "0483:374b:none",
+            "--board",
+            run.path("desk.toml").to_str().unwrap(),
+        ]),
+        &["no debug probe 0483:374b:none found", "cable"],
     );
 }
 

@@ -314,7 +314,10 @@ fn no_probe(wanted: Option<&str>, attached: &[AttachedProbe]) -> String {
         Some(wanted) if attached.is_empty() => {
             format!("no debug probe {wanted} found, nor any other; connect it and check its cable")
         }
-        Some(wanted) => format!("no debug probe {wanted} found; attached are:{}", lines(attached)),
+        Some(wanted) => format!(
+            "no debug probe {wanted} found; connect it and check its cable, or take one that is attached:{}",
+            lines(attached)
+        ),
     }
 }
 

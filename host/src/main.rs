@@ -154,8 +154,13 @@ fn profile_list(common: &Common, list: &Path, out: Option<&Path>, stop: &AtomicB
     let name = match &common.board {
         Some(name) => name.clone(),
         None => {
-            let config = RunConfig::load(&common.run.join("edgeslim.toml"));
-            config.context("which board? give --board; `edgeslim boards` lists them")?.board
+            let config = common.run.join("edgeslim.toml");
+            anyhow::ensure!(
+                config.exists(),
+                "no board is given, and there is no {}; give --board (`edgeslim boards` lists them)",
+                config.display()
+            );
+            RunConfig::load(&config)?.board
         }
     };
     let (specs, seed) = (profile::list::read(list)?, common.seed.unwrap_or(1));

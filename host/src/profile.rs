@@ -273,7 +273,14 @@ impl Profile<'_> {
 }
 
 fn is_lost(error: &BoardError) -> bool {
-    matches!(error, BoardError::Probe { .. } | BoardError::NoProbe { .. } | BoardError::Silent { .. })
+    // A probe that was just plugged in is denied until udev has seen it.
+    matches!(
+        error,
+        BoardError::Probe { .. }
+            | BoardError::NoProbe { .. }
+            | BoardError::Denied { .. }
+            | BoardError::Silent { .. }
+    )
 }
 
 fn all_priced(table: &CostTable, specs: &[LayerSpec]) -> bool {
