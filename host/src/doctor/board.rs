@@ -1,7 +1,7 @@
 //! One board: its file, what can be built for it, and the board itself.
 
 use super::{Check, Tell};
-use crate::board::{BoardError, BoardFile, BoardInfo, Link, MemoryMap, ProbeOptions, Unit, probe_of};
+use crate::board::{BoardError, BoardFile, BoardInfo, Link, MemoryMap, ProbeOptions, Unit, clock, probe_of};
 use crate::firmware::{self, FirmwareError};
 use anyhow::Result;
 use device_bench::kernels::KERNEL_REVISION;
@@ -28,7 +28,7 @@ pub(super) fn examine(
         Ok(board) => board,
         Err(error) => {
             tell(Check::of_error("board file", error, MANUAL))?;
-            for name in ["chip", "memory", "clock", "firmware", "probe"] {
+            for name in ["chip", "memory", "set-up", "firmware", "probe"] {
                 tell(Check::not_checked(name, "board file"))?;
             }
             return not_open("board file", tell);
@@ -36,7 +36,7 @@ pub(super) fn examine(
     };
     tell(Check::ok("board file", format!("{}: {}, {}", board.name, board.chip, board.core)))?;
     let memory = memory(&board, tell)?;
-    tell(clock(&board))?;
+    tell(set_up(&board))?;
     let memory = memory.as_ref().ok_or("memory").and_then(|memory| lacking.map_or(Ok(memory), Err));
     let elf = build(name, &board, memory, tell)?;
     let probe = probe_of(&board, options);
@@ -60,7 +60,9 @@ fn not_open(needs: &str, tell: &mut Tell<'_>) -> Result<()> {
 
 /// The checks of a board that does not answer.
 fn unanswered(tell: &mut Tell<'_>) -> Result<()> {
-    ["core", "kernels", "counter"].into_iter().try_for_each(|name| tell(Check::not_checked(name, "link")))
+    ["core", "kernels", "counter", "clock"]
+        .into_iter()
+        .try_for_each(|name| tell(Check::not_checked(name, "link")))
 }
 
 fn memory(board: &BoardFile, tell: &mut Tell<'_>) -> Result<Option<MemoryMap>> {
@@ -89,14 +91,14 @@ fn memory(board: &BoardFile, tell: &mut Tell<'_>) -> Result<Option<MemoryMap>> {
     }
 }
 
-/// What the board file says of it.
-fn clock(board: &BoardFile) -> Check {
-    let hz = board.core_hz.map_or("core_hz is not given".to_owned(), |hz| format!("{hz} Hz"));
-    match (board.unit, board.setup.len()) {
-        (Unit::Instructions, _) => Check::ok("clock", "none: instructions are counted"),
-        (Unit::Cycles, 0) => Check::ok("clock", format!("{hz}; the chip's own after reset, without set-up")),
-        (Unit::Cycles, n_steps) => Check::ok("clock", format!("{hz} after {n_steps} set-up steps")),
-    }
+/// What the board file says of the clock.
+fn set_up(board: &BoardFile) -> Check {
+    let steps = match board.setup.len() {
+        0 => "none: the chip keeps what it has after reset".to_owned(),
+        n_steps => format!("{n_steps} steps"),
+    };
+    let hz = board.core_hz.map_or(String::new(), |hz| format!(", then {hz} Hz"));
+    Check::ok("set-up", steps + &hz)
 }
 
 fn build(
@@ -152,6 +154,11 @@ fn open(board: &BoardFile, elf: &Path, options: &ProbeOptions, tell: &mut Tell<'
     tell(match link.spin(N_LOOPS).and_then(|once| Ok((once, link.spin(2 * N_LOOPS)?))) {
         Ok((once, twice)) => counter(info.counter, (once, twice), board.unit),
         Err(error) => Check::of_error("counter", error, "open the board again"),
+    })?;
+    tell(match clock::check(&mut link) {
+        Ok(None) => Check::ok("clock", "none: an emulator has none"),
+        Ok(Some(found)) => Check::ok("clock", format!("{found} by the host's time")),
+        Err(error) => Check::of_error("clock", error, "open the board again"),
     })
 }
 
