@@ -3,6 +3,13 @@
 mod command;
 
 use command::Run;
+use cost_tables::price::Prices;
+use cost_tables::table::CostTable;
+use edgeslim::config::RunConfig;
+use edgeslim::memory::Capacity;
+use edgeslim::network::{self, Channels, Shape, zoo::ZooOptions};
+use edgeslim::search::{CostModel as _, TableCosts};
+use reports::record::Resource;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -63,4 +70,27 @@ fn the_lines_for_a_new_board_work_as_they_are_typed() {
         assert!(table.contains(line), "{line} is missing in {table}");
     }
     assert!(run.contains("instructions (emulated") && run.contains("autoslim-latency-60%"), "{run}");
+}
+
+#[test]
+fn the_budgets_of_a_new_run_are_more_than_its_smallest_network_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    enter("edgeslim init .", folder.path());
+    let table = enter("edgeslim profile", folder.path());
+    let prices = Prices::new(&CostTable::read(&folder.path().join(table.trim())).unwrap());
+    let RunConfig { network, search, .. } = RunConfig::load(&folder.path().join("edgeslim.toml")).unwrap();
+    let (max_width, min_width, bin_multiple) = (network.max_width, network.min_width, network.bin_multiple);
+    let options = ZooOptions { max_width, min_width, bin_multiple };
+    let graph = network::open(&network.name, Shape { h: 28, w: 28, c: 1 }, 10, options).unwrap();
+    let costs = TableCosts::new(&graph, &prices, Capacity::UNLIMITED);
+    let latency = |channels: &Channels| costs.cost(channels).unwrap().amount(Resource::Latency);
+    let least = 100.0 * latency(&graph.smallest()) / latency(&graph.full());
+    for budget in &search.budgets {
+        let percent = budget.strip_prefix("latency ").and_then(|limit| limit.strip_suffix('%')).unwrap();
+        // With room for a correction of the prices.
+        assert!(
+            1.1 * least < percent.parse::<f64>().unwrap(),
+            "{budget}, but the smallest takes {least:.1} %"
+        );
+    }
 }
