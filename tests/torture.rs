@@ -44,6 +44,22 @@ fn a_run_killed_at_any_moment_ends_with_the_same_bytes() {
     assert!(killed * 2 >= n_kills, "only {killed} of {n_kills} were killed before they ended: no test");
 }
 
+#[test]
+fn a_command_killed_while_its_emulator_starts_leaves_nothing() {
+    let run = Run::small();
+    let list = run.path("layers.toml");
+    // One layer of half a minute: the command does not end before.
+    let layer = "[[layer]]\nop = \"conv\"\nin_h = 64\nin_w = 64\nc_in = 192\nc_out = 192\nkernel = 3\n";
+    std::fs::write(&list, layer).unwrap();
+    let mut moments = ChaCha8Rng::seed_from_u64(1);
+    for _ in 0..10 {
+        let mut running = run.start(&["profile", "--layers", list.to_str().unwrap(), "--json"]);
+        running.wait_until("an emulator", |running| !running.emulators().is_empty());
+        std::thread::sleep(Duration::from_millis(moments.random_range(0..100)));
+        running.kill();
+    }
+}
+
 /// Whether the run had not ended by then.
 fn kill_after(moment: Duration, wanted: &std::collections::BTreeMap<std::path::PathBuf, Vec<u8>>) -> bool {
     let run = Run::small();
@@ -51,7 +67,7 @@ fn kill_after(moment: Duration, wanted: &std::collections::BTreeMap<std::path::P
     std::thread::sleep(moment);
     let in_time = !running.has_ended();
     if in_time {
-        running.kill_at_any_moment();
+        running.kill();
     }
     run.edgeslim(&["run", "--json"]);
     let differing = differing(&run.bytes(), wanted);

@@ -46,7 +46,7 @@ impl Running<'_> {
         children.split_whitespace().map(|pid| pid.parse().unwrap()).filter(|&pid| is_emulator(pid)).collect()
     }
 
-    /// Temporary files that there are now; a board has some until it is open.
+    /// Temporary files that there are now.
     pub fn temporary(&self) -> Vec<PathBuf> {
         self.run.temporary.path().read_dir().unwrap().map(|entry| entry.unwrap().path()).collect()
     }
@@ -67,23 +67,8 @@ impl Running<'_> {
         self.end();
     }
 
-    /// Kills it without warning, at a moment when an emulator may just be starting: then nobody is left to remove the
-    /// folder of its sockets.
-    pub fn kill_at_any_moment(mut self) {
-        let _ = self.child.kill();
-        self.ended();
-    }
-
     /// Waits for its end, after which no emulator and no temporary file is left; what it said.
     pub fn end(mut self) -> (ExitStatus, String) {
-        let status = self.ended();
-        let left = self.temporary();
-        assert!(left.is_empty(), "temporary files are left: {left:?}");
-        (status, self.said())
-    }
-
-    /// Waits for its end and its emulators'.
-    fn ended(&mut self) -> ExitStatus {
         let mut emulators = self.emulators();
         let status = loop {
             match self.child.try_wait().unwrap() {
@@ -97,7 +82,9 @@ impl Running<'_> {
             assert!(ended.elapsed() < Duration::from_secs(10), "emulator {pid} outlives its command");
             std::thread::sleep(Duration::from_millis(10));
         }
-        status
+        let left = self.temporary();
+        assert!(left.is_empty(), "temporary files are left: {left:?}");
+        (status, self.said())
     }
 }
 

@@ -5,18 +5,19 @@ use std::os::unix::process::CommandExt as _;
 use std::{
     fs::File,
     io::{ErrorKind, Read as _, Seek as _},
+    os::fd::{AsRawFd, RawFd},
     os::unix::net::UnixStream,
-    path::Path,
     process::{Child, Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// The program that emulates the boards.
 pub const QEMU: &str = "qemu-system-arm";
 
-const START_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// From a socket that closes to the end of its process.
+const END_DELAY: Duration = Duration::from_millis(20);
 
 /// A running QEMU, killed when dropped.
 #[derive(Debug)]
@@ -71,23 +72,18 @@ impl Qemu {
     /// Those of [`version`], and [`Error::Ended`] with QEMU's own words if it does not start.
     pub fn start(machine: &'static Machine) -> Result<Self> {
         version()?;
-        // Neither outlives this function by its name: a host that is killed later leaves no file behind.
-        let dir = tempfile::Builder::new().prefix("virtual-board-").tempdir()?;
         let mut stderr = tempfile::tempfile()?;
-        let mut child = spawn(machine, dir.path(), stderr.try_clone()?)?;
-        let sockets =
-            ["qtest", "qmp", "gdb"].map(|name| connect(&dir.path().join(name), &mut child, &mut stderr));
-        let (qtest, qmp, gdb) = match sockets {
-            [Ok(qtest), Ok(qmp), Ok(gdb)] => (qtest, qmp, gdb),
-            [a, b, c] => {
+        let (mut child, sockets) = spawn(machine, stderr.try_clone()?)?;
+        let (qtest, qmp, gdb) = match greet(sockets) {
+            Ok(greeted) => greeted,
+            Err(error) => {
+                thread::sleep(END_DELAY);
+                let ended = ended(&mut child, &mut stderr);
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err([a, b, c].into_iter().find_map(|s| s.err()).expect("one socket failed"));
+                return Err(ended.unwrap_or(error));
             }
         };
-        let mut gdb = Gdb::new(gdb)?;
-        let registers = gdb.register_numbers()?;
-        let (qtest, qmp) = (Qtest::new(qtest), Qmp::new(qmp)?);
         let mut qemu = Qemu {
             child,
             stderr,
@@ -95,10 +91,11 @@ impl Qemu {
             qmp,
             gdb,
             machine,
-            registers,
+            registers: Vec::new(),
             running: false,
             stopped_by_itself: false,
         };
+        qemu.registers = qemu.gdb.register_numbers()?;
         qemu.write_factory_image()?;
         qemu.reset()?;
         Ok(qemu)
@@ -223,7 +220,7 @@ impl Qemu {
 
     /// Turns a closed socket into the reason why QEMU ended.
     fn why(&mut self, error: Error) -> Error {
-        thread::sleep(Duration::from_millis(20));
+        thread::sleep(END_DELAY);
         ended(&mut self.child, &mut self.stderr).unwrap_or(error)
     }
 }
@@ -232,59 +229,74 @@ fn is_interrupt(reply: &str) -> bool {
     reply.starts_with("T02") || reply.starts_with("S02")
 }
 
-fn spawn(machine: &Machine, dir: &Path, stderr: File) -> Result<Child> {
+/// The chardevs of QEMU by their names, one a protocol.
+const CHARDEVS: [&str; 3] = ["qtest", "qmp", "gdb"];
+
+/// QEMU and the host's ends of its [`CHARDEVS`]: pairs of sockets without names, of which nothing can be left behind.
+fn spawn(machine: &Machine, stderr: File) -> Result<(Child, [UnixStream; 3])> {
     let mut command = Command::new(QEMU);
     command.args(["-M", machine.name, "-accel", "tcg", "-S"]);
     command.args(["-icount", &format!("shift={ICOUNT_SHIFT}")]);
     command.args(["-nodefaults", "-display", "none", "-serial", "none", "-monitor", "none"]);
-    for name in ["gdb", "qmp", "qtest"] {
-        let socket = format!("unix:{},server=on,wait=off", dir.join(name).display());
-        command.arg(format!("-{name}")).arg(socket);
+    let [qtest, qmp, gdb] = [UnixStream::pair()?, UnixStream::pair()?, UnixStream::pair()?];
+    let (ours, theirs) = ([qtest.0, qmp.0, gdb.0], [qtest.1, qmp.1, gdb.1]);
+    for (name, end) in CHARDEVS.iter().zip(&theirs) {
+        command.arg("-chardev").arg(format!("socket,id={name},fd={}", end.as_raw_fd()));
     }
-    command.args(["-qtest-log", "none"]);
+    command.args(["-qtest", "chardev:qtest", "-qtest-log", "none"]);
+    command.args(["-mon", "chardev=qmp,mode=control", "-gdb", "chardev:gdb"]);
     // Ctrl-C in a terminal reaches the whole group; the host is to end its work first.
     command.process_group(0);
     die_with_us(&mut command);
+    inherit(&mut command, theirs.each_ref().map(AsRawFd::as_raw_fd));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
-    command.spawn().map_err(missing)
+    let child = command.spawn().map_err(missing)?;
+    for end in &ours {
+        end.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    }
+    Ok((child, ours))
+}
+
+/// Keeps file descriptors open over the start of the program.
+fn inherit(command: &mut Command, fds: [RawFd; 3]) {
+    let keep = move || {
+        for fd in fds {
+            // SAFETY: fcntl with F_SETFD takes numbers only.
+            if unsafe { libc::fcntl(fd, libc::F_SETFD, 0) } != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec the closure makes system calls and allocates nothing.
+    unsafe { command.pre_exec(keep) };
 }
 
 /// A host that is killed takes its board with it: QEMU would run on at full speed.
 #[cfg(target_os = "linux")]
 fn die_with_us(command: &mut Command) {
-    let request = || {
-        // SAFETY: prctl is a system call that reads its arguments only.
-        match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
-            0 => Ok(()),
+    let host = std::process::id();
+    let request = move || {
+        // SAFETY: prctl and getppid are system calls that read their arguments only.
+        let (asked, parent) =
+            unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL), libc::getppid()) };
+        match (asked, parent) {
+            // A host that was killed before the request would not be missed any more.
+            (0, parent) if parent as u32 == host => Ok(()),
+            (0, _) => Err(std::io::Error::from_raw_os_error(libc::ESRCH)),
             _ => Err(std::io::Error::last_os_error()),
         }
     };
-    // SAFETY: between fork and exec the closure makes one system call and allocates nothing.
+    // SAFETY: between fork and exec the closure makes system calls and allocates nothing.
     unsafe { command.pre_exec(request) };
 }
 
 #[cfg(not(target_os = "linux"))]
 fn die_with_us(_: &mut Command) {}
 
-fn connect(socket: &Path, child: &mut Child, stderr: &mut File) -> Result<UnixStream> {
-    let start = Instant::now();
-    loop {
-        match UnixStream::connect(socket) {
-            Ok(stream) => {
-                stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-                return Ok(stream);
-            }
-            Err(error) => {
-                if let Some(ended) = ended(child, stderr) {
-                    return Err(ended);
-                }
-                if start.elapsed() > START_TIMEOUT {
-                    return Err(error.into());
-                }
-                thread::sleep(Duration::from_millis(2));
-            }
-        }
-    }
+/// Clients of the three protocols.
+fn greet([qtest, qmp, gdb]: [UnixStream; 3]) -> Result<(Qtest, Qmp, Gdb)> {
+    Ok((Qtest::new(qtest), Qmp::new(qmp)?, Gdb::new(gdb)?))
 }
 
 fn ended(child: &mut Child, stderr: &mut File) -> Option<Error> {
@@ -304,5 +316,12 @@ mod tests {
         assert!(error.contains("version 6.2") && error.contains("7.2 or newer"), "{error}");
         assert_eq!(check_version("QEMU emulator version 10.0.2 (Debian)").unwrap(), (10, 0));
         assert!(matches!(check_version("hello"), Err(Error::Version(_))));
+    }
+
+    #[test]
+    fn a_machine_that_does_not_start_is_told_in_the_words_of_qemu() {
+        let machine = Machine { name: "nowhere", ..Machine::named("mps2-an386").unwrap().clone() };
+        let error = Qemu::start(Box::leak(Box::new(machine))).unwrap_err();
+        assert!(matches!(&error, Error::Ended { stderr, .. } if stderr.contains("nowhere")), "{error}");
     }
 }
