@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use device_bench::LayerSpec;
 use serde_json::{Value, json};
 
-use crate::file::write_atomic;
+use crate::file::{next_step, write_atomic};
 pub use csv::Problem;
 pub(crate) use entry::median;
 pub use entry::{Entry, EntryError};
@@ -105,7 +105,7 @@ pub enum TableError {
         source: std::io::Error,
     },
     /// The file can't be written; what it held is unchanged.
-    #[error("{path}: cannot write the cost table: {source}", path = path.display())]
+    #[error("{path}: cannot write the cost table: {source}; {next}", path = path.display(), next = next_step(source))]
     Write {
         /// The file.
         path: PathBuf,

@@ -9,7 +9,7 @@ use cli::{BoardAction, Cli, Command, Common, Show};
 use edgeslim::board::{ProbeOptions, RunFrom};
 use edgeslim::config::RunConfig;
 use edgeslim::stage::{self, Context, Overrides};
-use edgeslim::ui::{Ui, message};
+use edgeslim::ui::{Ui, complain, message, put};
 use edgeslim::{board, doctor, firmware, profile, run};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         // Whoever read the output has seen enough: `edgeslim boards | head -1`.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", message(error.as_ref()));
+            complain(format!("error: {}", message(error.as_ref())));
             if stop.load(Ordering::Relaxed) { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }
         }
     }
@@ -46,7 +46,7 @@ fn stop_on_ctrl_c(stop: &Arc<AtomicBool>) -> Result<()> {
         if stop.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(INTERRUPTED));
         }
-        eprintln!("\nstopping at the next safe point; press Ctrl-C again to stop at once");
+        complain("\nstopping at the next safe point; press Ctrl-C again to stop at once");
     })
     .context("Ctrl-C cannot be caught")
 }
@@ -145,8 +145,7 @@ fn init(dir: &Path) -> Result<()> {
     );
     std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     run::write_atomic(&path, RunConfig::TEMPLATE.as_bytes())?;
-    println!("wrote {}; edit it, then: edgeslim run --run {}", path.display(), dir.display());
-    Ok(())
+    put(format_args!("wrote {}; edit it, then: edgeslim run --run {}\n", path.display(), dir.display()))
 }
 
 /// The board of an `edgeslim.toml`, where there is one, is only used if none is typed.

@@ -8,14 +8,15 @@ use edgeslim::doctor::Check;
 use edgeslim::network::zoo::{self, ZooOptions};
 use edgeslim::network::{self, lower::lower};
 use edgeslim::stage::Context;
+use edgeslim::ui::put;
 use reports::record::{self, Budget, Resource, Summary, SummaryCandidate};
 use serde_json::{Value, json};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-/// As `println!`, but a closed pipe is an error, no panic.
+/// As `println!`, but a closed pipe or a full disk is an error, no panic.
 macro_rules! line {
-    ($($text:tt)*) => { writeln!(std::io::stdout(), $($text)*)? };
+    () => { put(format_args!("\n"))? };
+    ($($text:tt)*) => { put(format_args!("{}\n", format_args!($($text)*)))? };
 }
 
 /// The image of a network that is only looked at.
@@ -40,7 +41,7 @@ pub fn board(board: &BoardFile, as_json: bool) -> Result<()> {
     if as_json {
         return value(&json!(board));
     }
-    write!(std::io::stdout(), "{}", toml::to_string(board)?)?;
+    put(format_args!("{}", toml::to_string(board)?))?;
     Ok(())
 }
 
@@ -93,14 +94,14 @@ pub fn network(name: &str, as_json: bool) -> Result<()> {
     if as_json {
         return value(&json!(graph));
     }
-    write!(std::io::stdout(), "{}", network::to_toml(&graph))?;
+    put(format_args!("{}", network::to_toml(&graph)))?;
     Ok(())
 }
 
 /// A cost table: CSV, or JSON with the median of each layer.
 pub fn table(table: &CostTable, as_json: bool) -> Result<()> {
     if !as_json {
-        write!(std::io::stdout(), "{}", table.to_csv())?;
+        put(format_args!("{}", table.to_csv()))?;
         return Ok(());
     }
     let entries: Vec<Value> = table
@@ -126,11 +127,7 @@ pub fn result(ctx: &Context, command: &Command, as_json: bool) -> Result<()> {
     };
     let path = ctx.dir.path(file);
     if as_json {
-        write!(
-            std::io::stdout(),
-            "{}",
-            std::fs::read_to_string(&path).with_context(|| path.display().to_string())?
-        )?;
+        put(format_args!("{}", std::fs::read_to_string(&path).with_context(|| path.display().to_string())?))?;
         return Ok(());
     }
     match command {

@@ -16,7 +16,7 @@ use std::time::Instant;
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A file could not be read or written.
-    #[error("{path}: {source}; check that the directory exists and is writable")]
+    #[error("{path}: {source}; {next}", path = path.display(), next = cost_tables::file::next_step(source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -102,10 +102,13 @@ impl RunDir {
     /// Opens the run directory `root`, making it where it does not exist.
     ///
     /// # Errors
-    /// [`RunError::Io`] where it cannot be made, [`RunError::Busy`] where another edgeslim works on it.
+    /// [`RunError::Io`] where it cannot be made or written, [`RunError::Busy`] where another edgeslim works on it.
     pub fn open(root: &Path) -> Result<RunDir, RunError> {
         std::fs::create_dir_all(root).map_err(|source| io_error(root, source))?;
         let lock = Lock::take(&root.join("stamps").join("lock"))?;
+        for file in [root.join("run-log.json"), root.join("stamps").join("profile.json")] {
+            check_writable(&file)?;
+        }
         Ok(RunDir { root: root.to_owned(), _lock: lock })
     }
 
@@ -126,6 +129,9 @@ impl RunDir {
         let asked = asked(stage)?;
         if self.is_unchanged(stage.name, &asked, stage.outputs) {
             return Ok(Outcome::Unchanged);
+        }
+        for path in stage.outputs {
+            check_writable(path)?;
         }
         let started = Instant::now();
         let result = work().and_then(|()| self.stamp_outputs(stage, &asked));
@@ -217,6 +223,14 @@ fn hash_file(path: &Path) -> std::io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
     Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Refuses a file that could not be written, before the work that would end with it.
+///
+/// # Errors
+/// [`RunError::Io`] with the path.
+pub fn check_writable(path: &Path) -> Result<(), RunError> {
+    cost_tables::file::check_writable(path).map_err(|source| io_error(path, source))
 }
 
 /// Writes a file so that a reader sees the old bytes or the new ones, never a part.

@@ -1,7 +1,25 @@
-//! Progress for people, on the error stream; nothing where that is no terminal or JSON was asked for.
+//! Results on the standard output; progress for people on the error stream, nothing where that is no terminal or JSON was
+//! asked for.
 
+use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::fmt;
+use std::io::Write as _;
 use std::time::Duration;
+
+/// Writes text to the standard output at once, and tells where that fails.
+///
+/// # Errors
+/// What the system says, such as of a full disk or a closed pipe.
+pub fn put(text: fmt::Arguments<'_>) -> Result<()> {
+    let mut out = std::io::stdout();
+    out.write_fmt(text).and_then(|()| out.flush()).context("standard output")
+}
+
+/// A line on the error stream; where that is full or closed there is nobody to tell.
+pub fn complain(line: impl AsRef<str>) {
+    let _ = writeln!(std::io::stderr(), "{}", line.as_ref());
+}
 
 /// Whether and how progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +34,7 @@ impl Ui {
     /// A line on the error stream.
     pub fn say(self, line: impl AsRef<str>) {
         if self == Ui::People {
-            eprintln!("{}", line.as_ref());
+            complain(line);
         }
     }
 

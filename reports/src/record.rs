@@ -293,7 +293,7 @@ pub enum RecordError {
         range: &'static str,
     },
     /// The file can't be written.
-    #[error("{path}: cannot write: {source}", path = path.display())]
+    #[error("{path}: cannot write: {source}; {next}", path = path.display(), next = cost_tables::file::next_step(source))]
     Write {
         /// The file.
         path: PathBuf,

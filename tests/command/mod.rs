@@ -104,7 +104,8 @@ impl Run {
         std::fs::write(path, text.replace(from, to)).unwrap();
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// A command in the run's folder.
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_edgeslim"));
         command.args(args).arg("--run").arg(self.dir.path()).env("TMPDIR", self.temporary.path());
         for option in ["PROBE", "SPEED", "PROTOCOL", "CONNECT_UNDER_RESET"] {

@@ -113,7 +113,7 @@ pub enum SearchError {
         estimate: Estimate,
     },
     /// The trace cannot be saved.
-    #[error("the search's trace cannot be saved: {0:#}")]
+    #[error("the search's trace cannot be saved: {}", crate::ui::message(.0.as_ref()))]
     Save(anyhow::Error),
 }
 

@@ -5,6 +5,7 @@ use super::retrain::model_path;
 use super::search::SearchRecord;
 use super::verify::checked_board;
 use crate::quantize::Blob;
+use crate::ui::put;
 use anyhow::{Context as _, Result};
 
 /// Writes the model of the candidate `name` into the board's model region; the firmware checks it there.
@@ -24,12 +25,10 @@ pub fn deploy(ctx: &Context, name: &str, json: bool) -> Result<()> {
     let (address, bytes) = (link.info().model_address, blob.bytes().len());
     if json {
         let board = &ctx.board.name;
-        println!(
-            "{}",
-            serde_json::json!({ "board": board, "candidate": name, "address": address, "bytes": bytes })
-        );
-    } else {
-        println!("{}: {name} is at {address:#010x}, {bytes} bytes, from {}", ctx.board.name, path.display());
+        let told =
+            serde_json::json!({ "board": board, "candidate": name, "address": address, "bytes": bytes });
+        return put(format_args!("{told}\n"));
     }
-    Ok(())
+    let (board, from) = (&ctx.board.name, path.display());
+    put(format_args!("{board}: {name} is at {address:#010x}, {bytes} bytes, from {from}\n"))
 }

@@ -10,7 +10,7 @@ use crate::network::Channels;
 use crate::network::lower::{all_specs, lower};
 use crate::profile::{Profile, Progress, alignment, provenance};
 use crate::quantize::{encode, made_up};
-use crate::run::Stage;
+use crate::run::{Stage, check_writable};
 use crate::search::uniform_networks;
 use crate::ui::Ui;
 use anyhow::{Context as _, Result};
@@ -130,6 +130,7 @@ pub fn profile_list(
     out: Option<&Path>,
     (ui, stop): (Ui, &AtomicBool),
 ) -> Result<CostTable> {
+    out.map_or(Ok(()), check_writable)?;
     let bar = ui.bar("profile", specs.len());
     let mut bench = Bench::start(board, probe, seed as u32, ui)?;
     let mut table = CostTable::new(bench.provenance.clone());

@@ -46,12 +46,9 @@ pub fn save(
         }
         tensors.insert(name, var.as_detached_tensor());
     }
-    let saved =
-        cost_tables::file::replace(path, |temporary| candle_core::safetensors::save(&tensors, temporary));
-    saved.map_err(|error| match error {
-        candle_core::Error::Io(source) => TrainError::Write { path: path.to_owned(), source },
-        other => other.into(),
-    })
+    let bytes = safetensors::serialize(&tensors, None).map_err(candle_core::Error::from)?;
+    cost_tables::file::write_atomic(path, &bytes)
+        .map_err(|source| TrainError::Write { path: path.to_owned(), source })
 }
 
 /// Restores what [`save`] wrote and returns the state; `None` if there is no file.

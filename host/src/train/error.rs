@@ -38,7 +38,7 @@ pub enum TrainError {
         classes: usize,
     },
     /// A checkpoint cannot be written.
-    #[error("{path}: {source}")]
+    #[error("{path}: cannot write the checkpoint: {source}; {next}", path = path.display(), next = cost_tables::file::next_step(source))]
     Write {
         /// The file.
         path: PathBuf,
