@@ -80,7 +80,7 @@ pub enum BoardError {
         source: setup::SetupError,
     },
     /// No firmware can be linked for the chip.
-    #[error("{board}: {chip}: {source}")]
+    #[error("{board}: {chip}: {source}{}", layout_advice(source))]
     Layout {
         /// The board.
         board: String,
@@ -307,6 +307,16 @@ pub(crate) const UNLOCK: &str = if cfg!(target_os = "linux") {
 } else {
     "see https://probe.rs/docs/getting-started/probe-setup/ for the driver that it needs"
 };
+
+/// A reason that says what to do, or that nothing can be done, stands alone.
+fn layout_advice(source: &LayoutError) -> &'static str {
+    match source {
+        LayoutError::TooSmall { .. } | LayoutError::Missing { .. } => {
+            "; try the other `run_from`, or a smaller `model_bytes`, in the board file"
+        }
+        LayoutError::RiscV | LayoutError::Core { .. } | LayoutError::Reserved { .. } => "",
+    }
+}
 
 fn no_probe(wanted: Option<&str>, attached: &[AttachedProbe]) -> String {
     match wanted {

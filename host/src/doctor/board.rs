@@ -80,7 +80,7 @@ fn memory(board: &BoardFile, tell: &mut Tell<'_>) -> Result<Option<MemoryMap>> {
         }
         Err(error @ BoardError::Layout { .. }) => {
             tell(known())?;
-            tell(Check::of_error("memory", error, "take another `run_from` or `model_bytes`"))?;
+            tell(Check::of_error("memory", error, "take another chip"))?;
             Ok(None)
         }
         Err(error) => {
