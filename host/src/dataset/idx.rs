@@ -8,6 +8,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 const UNSIGNED_BYTE: u8 = 8;
+/// At the most, of images.
+const HEADER_BYTES: u64 = 16;
+/// So much is unpacked of any gzipped file,
+const UNPACKED_BYTES: u64 = 64 << 20;
+/// and of a larger one so many times its bytes: photographs shrink to a half, drawings to a tenth; gzip can do a thousandth.
+const UNPACKED_RATIO: u64 = 100;
 /// Images, then labels.
 const KINDS: [&str; 2] = ["images-idx3", "labels-idx1"];
 
@@ -57,7 +63,12 @@ fn read(dir: &Path, part: Part) -> Result<(PathBuf, Images), DataError> {
             let set = "an IDX set has four files, train-… and t10k-…, each with or without .gz";
             return Err(DataError::Missing { dir: dir.to_owned(), missing: stem, set });
         };
-        let bytes = std::fs::read(&path).map_err(|source| DataError::Io { path: path.clone(), source })?;
+        let io_error = |source| DataError::Io { path: path.clone(), source };
+        let n_bytes = path.metadata().map_err(io_error)?.len();
+        if n_bytes > HEADER_BYTES + MAX_PIXEL_BYTES {
+            return Err(DataError::TooLarge { path, bytes: n_bytes, limit: MAX_PIXEL_BYTES });
+        }
+        let bytes = std::fs::read(&path).map_err(io_error)?;
         Ok((path, bytes))
     };
     let [(image_path, images), (label_path, labels)] = [load(KINDS[0])?, load(KINDS[1])?];
@@ -78,12 +89,12 @@ pub fn parse(
     label_path: &Path,
     labels: &[u8],
 ) -> Result<Images, DataError> {
-    let (dims, pixels) = elements(image_path, images, 3)?;
-    let (label_dims, labels) = elements(label_path, labels, 1)?;
-    if dims[0] != label_dims[0] {
-        let problem = format!("{} labels for {} images", label_dims[0], dims[0]);
-        return Err(DataError::Corrupt { path: label_path.to_owned(), byte: 4, problem });
-    }
+    let (dims, pixels) = elements(image_path, images, 3, |_, total| is_plausible(images, total))?;
+    // Sorted labels shrink to next to nothing: there are to be as many as images.
+    let (_, labels) = elements(label_path, labels, 1, |label_dims, _| {
+        let n_same = label_dims[0] == dims[0];
+        n_same.then_some(()).ok_or_else(|| format!("{} labels for {} images", label_dims[0], dims[0]))
+    })?;
     Images::new(dims[1], dims[2], 1, pixels, labels).map_err(|problem| DataError::Corrupt {
         path: image_path.to_owned(),
         byte: 4,
@@ -99,13 +110,33 @@ fn find(dir: &Path, stem: &str) -> Option<PathBuf> {
     [stem.to_owned(), format!("{stem}.gz")].into_iter().map(|name| dir.join(name)).find(|path| path.is_file())
 }
 
-/// Dimensions and elements of an IDX file; what is unpacked of a gzipped one is never more than its header says.
-fn elements(path: &Path, bytes: &[u8], n_dims: usize) -> Result<(Vec<usize>, Vec<u8>), DataError> {
+fn is_gzipped(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x1f, 0x8b])
+}
+
+/// Whether a file may hold so many bytes of pixels.
+fn is_plausible(file: &[u8], total: u64) -> Result<(), String> {
+    let most = UNPACKED_BYTES.max(UNPACKED_RATIO * file.len() as u64);
+    if !is_gzipped(file) || total <= most {
+        return Ok(());
+    }
+    Err(format!(
+        "asks for {total} bytes of pixels out of {} gzipped ones; images do not shrink so far, unpack it with gunzip if these do",
+        file.len()
+    ))
+}
+
+/// Dimensions and elements of an IDX file; nothing is unpacked of a gzipped one before `check` has seen its dimensions
+/// and the number of its elements, and never more than that.
+fn elements(
+    path: &Path,
+    bytes: &[u8],
+    n_dims: usize,
+    check: impl FnOnce(&[usize], u64) -> Result<(), String>,
+) -> Result<(Vec<usize>, Vec<u8>), DataError> {
     let corrupt = |byte: usize, problem: String| DataError::Corrupt { path: path.to_owned(), byte, problem };
-    let mut plain: Box<dyn Read + '_> = match bytes {
-        [0x1f, 0x8b, ..] => Box::new(flate2::read::GzDecoder::new(bytes)),
-        _ => Box::new(bytes),
-    };
+    let mut plain: Box<dyn Read + '_> =
+        if is_gzipped(bytes) { Box::new(flate2::read::GzDecoder::new(bytes)) } else { Box::new(bytes) };
     let mut next = |at: usize, n: u64| -> Result<Vec<u8>, DataError> {
         let mut read = Vec::new();
         match plain.by_ref().take(n).read_to_end(&mut read) {
@@ -130,6 +161,7 @@ fn elements(path: &Path, bytes: &[u8], n_dims: usize) -> Result<(Vec<usize>, Vec
     let Some(total) = total else {
         return Err(corrupt(4, format!("asks for {dims:?} elements")));
     };
+    check(&dims, total).map_err(|problem| corrupt(4, problem))?;
     let elements = next(header_bytes, total)?;
     let end = header_bytes + elements.len();
     if (elements.len() as u64) < total {
@@ -207,6 +239,28 @@ mod tests {
     }
 
     #[test]
+    fn a_gzip_bomb_whose_header_agrees_is_refused_before_it_is_unpacked() {
+        let gz = |bytes: &[u8]| {
+            let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            gz.write_all(bytes).unwrap();
+            gz.finish().unwrap()
+        };
+        // A tenth of what the header says, which is never noticed.
+        let bomb = gz(&idx(&[1000, 1 << 8, 1 << 10], &[0; 26 << 20]));
+        let message = read_pair(&bomb, &idx(&[1000], &[0; 1000])).unwrap_err().to_string();
+        assert!(message.contains("byte 4") && message.contains("asks for 262144000 bytes"), "{message}");
+        assert!(message.contains("gunzip"), "{message}");
+        // Many labels for few images, of which there are as many bytes as the header says.
+        let labels = gz(&idx(&[1 << 24], &[0; 1 << 24]));
+        let message = read_pair(&idx(&[2, 1, 1], &[0; 2]), &labels).unwrap_err().to_string();
+        assert!(message.contains("16777216 labels for 2 images"), "{message}");
+        // Blank images of a usual size may shrink as they like.
+        let blank = gz(&idx(&[1000, 64, 64], &vec![0; 64_000 * 64]));
+        assert!(blank.len() * 200 < 64_000 * 64, "{}", blank.len());
+        assert_eq!(read_pair(&blank, &idx(&[1000], &[0; 1000])).unwrap().len(), 1000);
+    }
+
+    #[test]
     fn a_header_that_asks_for_more_than_there_is_takes_no_memory_for_it() {
         let message = read_pair(&idx(&[1 << 16, 1 << 8, 1 << 8], &[7; 9]), &idx(&[1], &[0]));
         let message = message.unwrap_err().to_string();
@@ -230,6 +284,9 @@ mod tests {
         write("t10k-images-idx3-ubyte", idx(&[1, 1, 2], &[7, 8]));
         let message = open().unwrap_err().to_string();
         assert!(message.contains("has 2x1 pixels") && message.contains("has 3x1"), "{message}");
+        let sparse = std::fs::File::create(dir.path().join("t10k-images-idx3-ubyte")).unwrap();
+        sparse.set_len(1 << 40).unwrap();
+        assert!(matches!(open(), Err(DataError::TooLarge { bytes, .. }) if bytes == 1 << 40));
         write("t10k-images-idx3-ubyte", idx(&[0, 1, 3], &[]));
         write("t10k-labels-idx1-ubyte", idx(&[0], &[]));
         assert!(matches!(open(), Err(DataError::Empty { .. })));
