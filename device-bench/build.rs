@@ -7,6 +7,8 @@ const V8M_FLAGS: [&str; 5] = ["cortex-m33", "cortex-m35p", "cortex-m55", "cortex
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=CARGO_ENCODED_RUSTFLAGS");
+    // A digest of the sources: their times do not tell an edit from before the clock was set back.
+    println!("cargo::rerun-if-env-changed=EDGESLIM_FIRMWARE");
     println!("cargo::rustc-check-cfg=cfg(dsp)");
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
     let (target, flags) = (variable("TARGET"), variable("CARGO_ENCODED_RUSTFLAGS"));

@@ -4,6 +4,7 @@
 mod command;
 
 use command::{Run, differing, finished};
+use object::{Object as _, ObjectSymbol as _};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -218,6 +219,43 @@ fn a_directory_that_may_not_be_written_is_refused_at_once_by_name() {
         command = run.command(&["train"]);
     }
     assert!(command.output().unwrap().status.success());
+}
+
+#[test]
+fn a_firmware_built_before_its_clock_was_set_back_is_built_again_for_another_memory() {
+    let run = Run::small();
+    let virtual_m4 =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../device-bench/boards/virtual-m4.toml"))
+            .unwrap();
+    let file = run.path("set-back.toml");
+    let built_for = |model_bytes: u64| {
+        let board = virtual_m4.replace("\"virtual-m4\"", "\"set-back\"");
+        fs::write(&file, format!("model_bytes = {model_bytes}\n{board}")).unwrap();
+        let elf = run.edgeslim(&["boards", "build", file.to_str().unwrap()]).trim().to_owned();
+        let bytes = fs::read(&elf).unwrap();
+        let parsed = object::File::parse(&*bytes).unwrap();
+        let address = |name: &str| parsed.symbols().find(|s| s.name() == Ok(name)).unwrap().address();
+        (elf.clone(), address("_model_end") - address("_model_start"))
+    };
+    let (elf, model_bytes) = built_for(65_536);
+    assert_eq!(model_bytes, 65_536);
+    // The files of the build are of tomorrow.
+    let folder = Path::new(&elf).ancestors().nth(3).unwrap();
+    set_modified(folder, SystemTime::now() + Duration::from_secs(86_400));
+    let (_, model_bytes) = built_for(32_768);
+    fs::remove_dir_all(folder).unwrap();
+    assert_eq!(model_bytes, 32_768);
+}
+
+/// Sets when every file below a folder was changed.
+fn set_modified(folder: &Path, time: SystemTime) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => set_modified(&path, time),
+            false => fs::File::options().append(true).open(path).unwrap().set_modified(time).unwrap(),
+        }
+    }
 }
 
 /// Sets when every file of the run was changed.

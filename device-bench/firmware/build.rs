@@ -1,4 +1,4 @@
-//! Links against the memory map that the host wrote for the board.
+//! Links against the memory map that the host made for the board.
 
 use std::{env, fs, path::PathBuf, process::Command};
 
@@ -16,9 +16,8 @@ fn main() {
     println!("cargo::rustc-env=EDGESLIM_COMPILER={}", compiler());
     let memory = env::var("EDGESLIM_MEMORY")
         .expect("EDGESLIM_MEMORY is not set; build with edgeslim's `firmware::build`");
-    println!("cargo::rerun-if-changed={memory}");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    fs::copy(&memory, out.join("memory.x")).unwrap_or_else(|e| panic!("{memory}: {e}"));
+    fs::write(out.join("memory.x"), memory).expect("cargo makes a folder that can be written");
     println!("cargo::rustc-link-search={}", out.display());
     println!("cargo::rustc-link-arg-bins=-Tlink.x");
     println!("cargo::rustc-link-arg-bins=--nmagic");
