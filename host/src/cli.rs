@@ -225,7 +225,7 @@ pub enum Show {
 /// Budgets and strategies; given ones replace those of `edgeslim.toml`.
 #[derive(Debug, Args)]
 pub struct SearchArgs {
-    /// A latency budget: `40%` of the full network, `3.5M` in the table's unit, `12ms` where the table is in time.
+    /// A latency budget: `40%` of the full network, `3.5M` in the table's unit, `12ms` where the board has a clock.
     #[arg(long, value_name = "LIMIT")]
     pub latency: Vec<String>,
     /// A RAM budget: `20kB`, `50%`.
