@@ -1,10 +1,9 @@
 //! The debug registers of a Cortex-M core, which QEMU does not have: DHCSR and its friends, FPB, ROM table.
 
+use crate::rom_table::{component_id, rom_table};
 use crate::{Result, qemu::Qemu};
 
 const ROM_TABLE: u32 = 0xE00F_F000;
-const SCS: u32 = 0xE000_E000;
-const DWT: u32 = 0xE000_1000;
 const FPB: u32 = 0xE000_2000;
 const AIRCR: u32 = 0xE000_ED0C;
 const DFSR: u32 = 0xE000_ED30;
@@ -19,6 +18,7 @@ const C_STEP: u32 = 1 << 2;
 const C_BITS: u32 = 0x2f;
 const S_REGRDY: u32 = 1 << 16;
 const S_HALT: u32 = 1 << 17;
+const S_LOCKUP: u32 = 1 << 19;
 const S_RETIRE_ST: u32 = 1 << 24;
 const S_RESET_ST: u32 = 1 << 25;
 const VC_CORERESET: u32 = 1 << 0;
@@ -26,6 +26,7 @@ const VC_HARDERR: u32 = 1 << 10;
 const DFSR_HALTED: u32 = 1 << 0;
 const DFSR_BKPT: u32 = 1 << 1;
 const DFSR_VCATCH: u32 = 1 << 3;
+const DFSR_EXTERNAL: u32 = 1 << 4;
 
 const N_COMPARATORS: usize = 6;
 
@@ -40,6 +41,7 @@ pub struct Cortex {
     dfsr: u32,
     reset_seen: bool,
     retired: bool,
+    locked_up: bool,
     fpb_on: u32,
     comparators: [u32; N_COMPARATORS],
     planted: Vec<u32>,
@@ -66,8 +68,9 @@ impl Cortex {
             dcrdr: 0,
             demcr: 0,
             dfsr: 0,
-            reset_seen: false,
+            reset_seen: true,
             retired: false,
+            locked_up: false,
             fpb_on: 0,
             comparators: [0; N_COMPARATORS],
             planted: Vec::new(),
@@ -125,6 +128,7 @@ impl Cortex {
         self.qemu.halt()?;
         self.qemu.reset()?;
         self.reset_seen = true;
+        self.locked_up = false;
         self.fpb_on = 0;
         if self.dhcsr & C_DEBUGEN != 0 && self.demcr & VC_CORERESET != 0 {
             self.dhcsr |= C_HALT;
@@ -133,6 +137,37 @@ impl Cortex {
         }
         self.dhcsr &= !C_HALT;
         self.resume()
+    }
+
+    /// Sends the core to `address`, as a jump would.
+    pub fn jump(&mut self, address: u32) -> Result<()> {
+        self.while_stopped(|core| core.qemu.set_register("pc", address))
+    }
+
+    /// Overwrites so many bytes below the stack pointer.
+    pub fn overwrite_stack(&mut self, n_bytes: u32) -> Result<()> {
+        self.while_stopped(|core| {
+            let (sp, _) = core.qemu.register("sp")?;
+            core.qemu.write(sp.saturating_sub(n_bytes), &vec![0; n_bytes as usize])
+        })
+    }
+
+    /// The core enters debug state, asked by somebody else.
+    pub fn halt_by_another(&mut self) -> Result<()> {
+        self.notice_stop()?;
+        if self.qemu.running() {
+            self.qemu.halt()?;
+            self.dhcsr |= C_HALT;
+            self.dfsr |= DFSR_EXTERNAL;
+        }
+        Ok(())
+    }
+
+    /// A running core locks up, as by a fault in its fault handler.
+    pub fn lock_up(&mut self) -> Result<()> {
+        self.notice_stop()?;
+        self.locked_up |= self.qemu.running();
+        self.qemu.halt()
     }
 
     fn resume(&mut self) -> Result<()> {
@@ -153,9 +188,10 @@ impl Cortex {
     fn read_dhcsr(&mut self) -> Result<u32> {
         self.notice_stop()?;
         let running = self.qemu.running();
-        let mut value = (self.dhcsr & C_BITS) | S_REGRDY;
+        let mut value = self.dhcsr & C_BITS;
         if !running {
-            value |= S_HALT;
+            // Registers are transferred in debug state only.
+            value |= if self.locked_up { S_LOCKUP } else { S_HALT | S_REGRDY };
         }
         if std::mem::take(&mut self.retired) || running {
             value |= S_RETIRE_ST;
@@ -174,6 +210,11 @@ impl Cortex {
         let debug = value & C_DEBUGEN != 0;
         self.dhcsr = value & if debug { C_BITS } else { C_BITS & !C_HALT };
         let halt = debug && value & C_HALT != 0;
+        if self.locked_up {
+            // Only a reset ends it, or debug state.
+            self.locked_up = !halt;
+            return Ok(());
+        }
         match (self.qemu.running(), halt) {
             (true, true) => {
                 self.qemu.halt()?;
@@ -197,6 +238,10 @@ impl Cortex {
 
     /// DCRSR: moves one core register to or from DCRDR.
     fn transfer_register(&mut self, request: u32) -> Result<()> {
+        self.notice_stop()?;
+        if self.qemu.running() || self.locked_up {
+            return Ok(());
+        }
         const NAMES: [&str; 19] = [
             "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "sp", "lr",
             "pc", "xpsr", "msp", "psp",
@@ -232,10 +277,14 @@ impl Cortex {
 
     /// Moves the breakpoints, stopping a running core for as long as that takes.
     fn replant(&mut self) -> Result<()> {
+        self.while_stopped(Self::plant_breakpoints)
+    }
+
+    fn while_stopped(&mut self, act: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         self.notice_stop()?;
         let was_running = self.qemu.running();
         self.qemu.halt()?;
-        self.plant_breakpoints()?;
+        act(self)?;
         self.notice_stop()?;
         if was_running && self.dhcsr & C_HALT == 0 { self.qemu.resume() } else { Ok(()) }
     }
@@ -290,41 +339,5 @@ impl Cortex {
         let vectors = self.qemu.read_u32(0xE000_ED08)?;
         let handler = self.qemu.read_u32(vectors + 12)? & !1;
         Ok((handler != 0).then_some(handler))
-    }
-}
-
-/// The ROM table: where SCS, DWT and FPB are, and a part number by which the chip is recognised.
-fn rom_table(offset: u32, part: u32) -> u32 {
-    let entry = |component: u32| (component.wrapping_sub(ROM_TABLE) & 0xffff_f000) | 3;
-    // A designer that nobody is: JEP106 continuation 15, id 0x7e.
-    match offset {
-        0x00 => entry(SCS),
-        0x04 => entry(DWT),
-        0x08 => entry(FPB),
-        0xfcc => 1,
-        0xfd0 => 0x0f,
-        0xfe0 => part & 0xff,
-        0xfe4 => (0xe << 4) | (part >> 8),
-        0xfe8 => 0x08 | 0x7,
-        0xff0 => 0x0d,
-        0xff4 => 0x10,
-        0xff8 => 0x05,
-        0xffc => 0xb1,
-        _ => 0,
-    }
-}
-
-/// CoreSight identification registers of an Arm component.
-fn component_id(offset: u32, part: u32) -> u32 {
-    match offset {
-        0xfd0 => 0x04,
-        0xfe0 => part & 0xff,
-        0xfe4 => 0xb0 | (part >> 8),
-        0xfe8 => 0x0b,
-        0xff0 => 0x0d,
-        0xff4 => 0xe0,
-        0xff8 => 0x05,
-        0xffc => 0xb1,
-        _ => 0,
     }
 }

@@ -3,10 +3,12 @@
 //! [`register`] makes the virtual boards appear in probe-rs's own [`Lister`](probe_rs::probe::list::Lister);
 //! everything above the debug port is then probe-rs's code, the same as for a real board. Layers, from the
 //! outside in: `probe` (what probe-rs sees), `dap` (debug port and memory access port), `cortex` (the debug
-//! registers of a Cortex-M, which QEMU lacks), `qemu` (process, bus, run control).
+//! registers of a Cortex-M, which QEMU lacks), `qemu` (process, bus, run control). Boards that fail on purpose are asked
+//! for by serial numbers such as `mps2-an386 drop@1200` ([`Fault`]).
 
 mod cortex;
 mod dap;
+mod faults;
 mod gdb;
 mod hex;
 mod machine;
@@ -14,7 +16,9 @@ mod probe;
 mod qemu;
 mod qmp;
 mod qtest;
+mod rom_table;
 
+pub use faults::{Fault, accesses, inject};
 pub use machine::{MACHINES, Machine};
 pub use qemu::{QEMU, Qemu, version};
 
@@ -67,6 +71,18 @@ pub enum Error {
         /// What came back.
         answer: String,
     },
+    /// A list of faults cannot be read.
+    #[error(
+        "`{0}`: behind the machine's name comes a list of KIND@ACCESS, such as drop@1200; kinds are {known}",
+        known = Fault::ALL.map(|(name, _)| name).join(", ")
+    )]
+    Script(String),
+    /// The probe was pulled off, on purpose.
+    #[error("the probe is gone, as if its cable had been pulled")]
+    Unplugged,
+    /// An access took too long, on purpose.
+    #[error("the probe did not answer in time")]
+    TimedOut,
     /// A socket or process operation failed.
     #[error("QEMU: {0}")]
     Io(#[from] std::io::Error),
@@ -92,7 +108,8 @@ pub fn register() {
     });
 }
 
-/// What to hand to [`Lister::open`](probe_rs::probe::list::Lister::open) for a QEMU machine.
+/// What to hand to [`Lister::open`](probe_rs::probe::list::Lister::open) for a QEMU machine, behind whose name a list
+/// of [`Fault`]s may stand.
 pub fn selector(machine: &str) -> DebugProbeSelector {
     DebugProbeSelector {
         vendor_id: VENDOR_ID,

@@ -46,8 +46,9 @@ const fn mps2(name: &'static str, part: u32, boot_address: u32, stack_top: u32, 
 }
 
 impl Machine {
-    /// The machine that QEMU calls `name`.
-    pub fn named(name: &str) -> Option<&'static Machine> {
+    /// The machine that QEMU calls by the first word of `serial`; a list of faults may follow.
+    pub fn named(serial: &str) -> Option<&'static Machine> {
+        let name = serial.split_whitespace().next()?;
         MACHINES.iter().find(|m| m.name == name)
     }
 

@@ -3,6 +3,7 @@
 use crate::{
     Error, MACHINES, Machine, VENDOR_ID,
     dap::{Dap, arm_error},
+    faults::Faults,
     qemu::Qemu,
 };
 use probe_rs::{
@@ -23,32 +24,44 @@ const SWJ_RESET_PIN: u32 = 0x80;
 #[derive(Debug)]
 struct VirtualProbe {
     dap: Dap,
+    faults: Faults,
     name: String,
     speed_khz: u32,
 }
 
 impl VirtualProbe {
-    fn open(machine: &'static Machine) -> crate::Result<Self> {
+    fn open(serial: &str) -> crate::Result<Self> {
+        let machine = Machine::named(serial).ok_or_else(|| Error::UnknownMachine(serial.to_owned()))?;
+        let faults = Faults::open(serial)?;
         let dap = Dap::new(Qemu::start(machine)?)?;
-        Ok(VirtualProbe { dap, name: format!("virtual board {}", machine.name), speed_khz: 4000 })
+        Ok(VirtualProbe { dap, faults, name: format!("virtual board {}", machine.name), speed_khz: 4000 })
+    }
+
+    /// The debug port, for one access.
+    fn access(&mut self) -> Result<&mut Dap, ArmError> {
+        self.faults.access(&mut self.dap.core).map_err(arm_error)?;
+        Ok(&mut self.dap)
     }
 }
 
 impl RawDapAccess for VirtualProbe {
     fn raw_read_register(&mut self, address: RegisterAddress) -> Result<u32, ArmError> {
-        self.dap.read(address).map_err(arm_error)
+        self.access()?.read(address).map_err(arm_error)
     }
 
     fn raw_write_register(&mut self, address: RegisterAddress, value: u32) -> Result<(), ArmError> {
-        self.dap.write(address, value).map_err(arm_error)
+        self.access()?.write(address, value).map_err(arm_error)
     }
 
     fn raw_read_block(&mut self, address: RegisterAddress, values: &mut [u32]) -> Result<(), ArmError> {
-        self.dap.read_many(address, values).map_err(arm_error)
+        self.access()?.read_many(address, values).map_err(arm_error)?;
+        self.faults.read(values);
+        Ok(())
     }
 
     fn raw_write_block(&mut self, address: RegisterAddress, values: &[u32]) -> Result<(), ArmError> {
-        self.dap.write_many(address, values).map_err(arm_error)
+        self.access()?;
+        self.dap.write_many(address, &self.faults.written(values)).map_err(arm_error)
     }
 
     fn jtag_sequence(&mut self, _: u8, _: bool, _: u64) -> Result<(), DebugProbeError> {
@@ -157,9 +170,7 @@ impl ProbeFactory for Factory {
         if selector.vendor_id != VENDOR_ID {
             return Err(ProbeCreationError::NotFound.into());
         }
-        let name = selector.serial_number.as_deref().unwrap_or_default();
-        let machine = Machine::named(name).ok_or_else(|| Error::UnknownMachine(name.to_owned()))?;
-        Ok(Box::new(VirtualProbe::open(machine)?))
+        Ok(Box::new(VirtualProbe::open(selector.serial_number.as_deref().unwrap_or_default())?))
     }
 
     fn list_probes(&self) -> Vec<ProbeListItem> {
