@@ -1,6 +1,7 @@
 //! The only room that names probe-rs: board files, opening a board, and the link to its firmware.
 
 pub mod clock;
+mod counter;
 mod cpu;
 mod file;
 mod frames;
@@ -12,6 +13,7 @@ mod open;
 mod probe;
 pub mod setup;
 mod timing;
+mod watch;
 
 pub use device_bench::wire::RamUsed;
 pub use file::{BoardFile, Cache, ProbeKind, RunFrom, Unit, embedded, load, parse};
@@ -22,6 +24,7 @@ pub use new::{NewBoardError, new_board};
 pub use probe::{AttachedProbe, ProbeOptions, attached_probes, probe_of};
 pub use probe_rs::probe::{DebugProbeSelector, WireProtocol};
 pub use timing::{LayerPlan, LayerTiming, ModelTiming};
+pub use watch::Stop;
 
 use crate::ui::message;
 use device_bench::wire::{FaultKind, Refusal};
@@ -294,6 +297,27 @@ pub enum BoardError {
     ClockUnknown {
         /// The board.
         board: String,
+    },
+    /// The firmware no longer runs.
+    #[error("{board}: {stop}")]
+    Stopped {
+        /// The board.
+        board: String,
+        /// Why.
+        stop: Stop,
+    },
+    /// The counter of time is no longer right.
+    #[error(
+        "{board}: a loop took {found} ticks by its counter after {expected}; keep clock and supply steady, and let \
+         nothing else use the counter, then run it again"
+    )]
+    Counter {
+        /// The board.
+        board: String,
+        /// Ticks now.
+        found: u64,
+        /// Ticks as they should be.
+        expected: u64,
     },
 }
 

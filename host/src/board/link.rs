@@ -1,7 +1,7 @@
 //! An open board and the request loop over RTT.
 
 use super::clock::ClockEstimate;
-use super::{BoardError, BoardFile, Cache, Frames, ProbeOptions, RunFrom, Unit, cpu, open};
+use super::{BoardError, BoardFile, Cache, Frames, ProbeOptions, RunFrom, Unit, cpu, open, watch};
 use device_bench::wire::{self, Caches, Counter, Fault, FaultKind, Hello, MAX_FRAME, Request, Response};
 use probe_rs::{Session, rtt::Rtt};
 use std::{
@@ -11,6 +11,8 @@ use std::{
 };
 
 const IDLE: Duration = Duration::from_micros(200);
+/// While an answer is waited for, the core is asked for its state so often.
+const WATCH_EVERY: Duration = Duration::from_millis(100);
 
 /// A board whose firmware runs and answers.
 pub struct Link {
@@ -23,6 +25,8 @@ pub struct Link {
     pub(super) core_hz: Option<u32>,
     received: Frames,
     info: BoardInfo,
+    /// What the loop takes by which the counter is checked.
+    pub(super) spin_ticks: Option<u64>,
     /// Layers of the loaded model.
     pub(super) n_layers: usize,
     /// Bytes of its output.
@@ -126,6 +130,7 @@ impl Link {
             core_hz: board.core_hz,
             received: Frames::default(),
             info: BoardInfo::default(),
+            spin_ticks: None,
             n_layers: 0,
             n_outputs: 0,
             macs: 0,
@@ -153,10 +158,16 @@ impl Link {
         &self.info
     }
 
+    /// What the board counts.
+    pub fn unit(&self) -> Unit {
+        self.unit
+    }
+
     /// Sends one request that needs no run of a layer and hands its answer to `read`.
     ///
     /// # Errors
     /// [`BoardError::Fault`] if the firmware fails, [`BoardError::Refused`] if it does not serve the request,
+    /// [`BoardError::Stopped`] if the board was reset or its core stands still,
     /// [`BoardError::Silent`] with the core's state if nothing comes, [`BoardError::Unexpected`] if `read`
     /// returns `None`.
     pub fn request<T>(
@@ -178,7 +189,6 @@ impl Link {
         thread::sleep(wait.quiet);
         let frame = self.receive(wait.timeout)?;
         let answer = match postcard::from_bytes(&frame) {
-            Ok(Response::Fault(fault)) => return Err(self.fault(&fault)),
             Ok(Response::Refused(reason)) => {
                 return Err(BoardError::Refused { board: self.board.clone(), reason });
             }
@@ -210,7 +220,7 @@ impl Link {
         while !rest.is_empty() {
             match channel.write(&mut core, rest) {
                 Ok(n) => rest = &rest[n..],
-                Err(e) => return Err(error(e.into())),
+                Err(e) => return Err(watch::explain(&mut core, &self.board, error(e.into()))),
             }
             if start.elapsed() > Wait::SHORT.timeout {
                 return Err(silent(&self.board, Wait::SHORT.timeout, &mut core));
@@ -219,10 +229,20 @@ impl Link {
         Ok(())
     }
 
-    /// One message.
+    /// One message, from a core that has run on since it was started.
     fn receive(&mut self, timeout: Duration) -> Result<Vec<u8>, BoardError> {
+        let message = self.next_message(timeout)?;
+        if let Ok(Response::Fault(fault)) = postcard::from_bytes(&message) {
+            return Err(self.fault(&fault));
+        }
         let mut core = self.session.core(0).map_err(|e| failed(&self.board, "the core")(e.into()))?;
-        let start = Instant::now();
+        watch::check(&mut core, &self.board)?;
+        Ok(message)
+    }
+
+    fn next_message(&mut self, timeout: Duration) -> Result<Vec<u8>, BoardError> {
+        let mut core = self.session.core(0).map_err(|e| failed(&self.board, "the core")(e.into()))?;
+        let (start, mut watched) = (Instant::now(), Instant::now());
         loop {
             let message = self.received.next_message();
             let garbled = |source| BoardError::Garbled { board: self.board.clone(), source };
@@ -234,9 +254,13 @@ impl Link {
             let mut buffer = [0; 2048];
             match channel.read(&mut core, &mut buffer) {
                 Ok(0) if start.elapsed() > timeout => return Err(silent(&self.board, timeout, &mut core)),
+                Ok(0) if watched.elapsed() > WATCH_EVERY => {
+                    watch::check(&mut core, &self.board)?;
+                    watched = Instant::now();
+                }
                 Ok(0) => thread::sleep(IDLE),
                 Ok(n) => self.received.push(&buffer[..n]),
-                Err(e) => return Err(error(e.into())),
+                Err(e) => return Err(watch::explain(&mut core, &self.board, error(e.into()))),
             }
         }
     }

@@ -74,7 +74,7 @@ impl Link {
         let error = failed(&self.board, "reading the model region");
         let mut found = vec![0; bytes.len()];
         let mut core = self.session.core(0).map_err(|e| error(e.into()))?;
-        core.read_8(u64::from(address), &mut found).map_err(|e| error(e.into()))?;
+        core.read(u64::from(address), &mut found).map_err(|e| error(e.into()))?;
         Ok(found == bytes)
     }
 
@@ -82,8 +82,8 @@ impl Link {
         let error = failed(&self.board, "writing the model");
         let mut found = vec![0; bytes.len()];
         let mut core = self.session.core(0).map_err(|e| error(e.into()))?;
-        core.write_8(u64::from(address), bytes).map_err(|e| error(e.into()))?;
-        core.read_8(u64::from(address), &mut found).map_err(|e| error(e.into()))?;
+        core.write(u64::from(address), bytes).map_err(|e| error(e.into()))?;
+        core.read(u64::from(address), &mut found).map_err(|e| error(e.into()))?;
         check_written(&self.board, address, bytes, &found)
     }
 }

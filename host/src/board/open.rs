@@ -2,7 +2,7 @@
 
 use super::link::{failed, silent};
 use super::setup::{self, Registers};
-use super::{BoardError, BoardFile, ProbeKind, ProbeOptions, cpu, probe};
+use super::{BoardError, BoardFile, ProbeKind, ProbeOptions, cpu, probe, watch};
 use probe_rs::{
     Core, MemoryInterface, Permissions, Session,
     flashing::{BootInfo, DownloadOptions, ElfLoader, ElfOptions, ImageLoader},
@@ -106,6 +106,7 @@ pub(super) fn start(
     let (address, board) = (firmware.control_block, board.name.as_str());
     core.write_8(address, &[0; CONTROL_BLOCK_HEADER]).map_err(|e| error(e.into()))?;
     core.run().map_err(|e| error(e.into()))?;
+    watch::begin(&mut core, board)?;
     let start = Instant::now();
     loop {
         match Rtt::attach_region(&mut core, &ScanRegion::Exact(address)) {
@@ -117,6 +118,7 @@ pub(super) fn start(
             Err(probe_rs::rtt::Error::ControlBlockNotFound) => {}
             Err(e) => return Err(error(e.into())),
         }
+        watch::check(&mut core, board)?;
         if start.elapsed() > START_TIMEOUT {
             return Err(silent(board, START_TIMEOUT, &mut core));
         }
