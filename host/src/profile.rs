@@ -2,26 +2,25 @@
 
 pub mod alignment;
 pub mod list;
+mod measure;
 
 use crate::board::clock::ClockEstimate;
 use crate::board::{BoardError, BoardFile, BoardInfo, Link, ProbeKind, RunFrom, Unit};
 use crate::config::ProfileConfig;
 use crate::firmware::{self, FirmwareError};
 use cost_tables::price::{Prices, next_to_measure};
-use cost_tables::table::{CostTable, Entry, Provenance};
+use cost_tables::table::{CostTable, Provenance};
 use device_bench::LayerSpec;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Layers between two writes of the table.
 const SAVE_EVERY: usize = 16;
-/// Layers between two measurements of the sentinel, the first layer of the table that was gone on from or of this one.
+/// Layers between two measurements of the sentinel, the first layer of the table that was gone on from or of this one; it
+/// is measured at the end too.
 const SENTINEL_EVERY: usize = 64;
 /// A sentinel that moved by more than this share spoils the table.
 const MAX_DRIFT: f64 = 0.01;
-/// Times that a lost probe is opened again for one layer.
-const MAX_REOPENED: u32 = 3;
-const REOPEN_AFTER: Duration = Duration::from_millis(500);
 
 /// A profile that does not reach its end; the table holds what was measured.
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +35,9 @@ pub enum ProfileError {
     },
     /// The probe or the board was lost, and opening it again did not help.
     #[error(
-        "{layer}: the board was lost, also after opening it again {MAX_REOPENED} times; check cable and supply, then run \
-         it again"
+        "{layer}: the board was lost, also after opening it again {} times; check cable and supply, then run \
+         it again",
+        measure::MAX_REOPENED
     )]
     Lost {
         /// The layer that was being measured.
@@ -197,7 +197,10 @@ impl Profile<'_> {
         loop {
             let late = self.config.time_s.is_some_and(|limit| started.elapsed().as_secs_f64() >= limit);
             if lacking.is_empty() || late && all_priced(table, &lacking) {
-                return Ok(());
+                return match sentinel.filter(|_| n_measured % SENTINEL_EVERY != 0) {
+                    Some((spec, before)) => self.check_drift(&mut link, &spec, before, table),
+                    None => Ok(()),
+                };
             }
             let batch = match self.config.time_s {
                 None => std::mem::take(&mut lacking),
@@ -238,49 +241,6 @@ impl Profile<'_> {
         }
         Ok(())
     }
-
-    /// One layer; a probe or board that was lost is opened again.
-    fn measure(&mut self, link: &mut Option<Link>, spec: &LayerSpec) -> Result<Entry, ProfileError> {
-        let plan = crate::board::LayerPlan {
-            warmups: self.config.warmups,
-            samples: self.config.samples,
-            seed: self.seed,
-        };
-        let mut n_reopened = 0;
-        loop {
-            let timed = match link {
-                Some(link) => link.time_layer(spec, &plan),
-                None => (self.open)().and_then(|opened| link.insert(opened).time_layer(spec, &plan)),
-            };
-            match timed {
-                Ok(timing) => {
-                    return Ok(Entry { cold: timing.cold, n_calls: timing.n_calls, samples: timing.samples });
-                }
-                Err(source) if !is_lost(&source) => {
-                    return Err(ProfileError::Board { layer: *spec, source });
-                }
-                Err(source) if n_reopened == MAX_REOPENED => {
-                    return Err(ProfileError::Lost { layer: *spec, source });
-                }
-                Err(_) => {
-                    *link = None;
-                    n_reopened += 1;
-                    std::thread::sleep(REOPEN_AFTER);
-                }
-            }
-        }
-    }
-}
-
-fn is_lost(error: &BoardError) -> bool {
-    // A probe that was just plugged in is denied until udev has seen it.
-    matches!(
-        error,
-        BoardError::Probe { .. }
-            | BoardError::NoProbe { .. }
-            | BoardError::Denied { .. }
-            | BoardError::Silent { .. }
-    )
 }
 
 fn all_priced(table: &CostTable, specs: &[LayerSpec]) -> bool {
