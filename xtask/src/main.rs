@@ -30,11 +30,14 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Install what is missing (QEMU, thumb targets), or print the command that does.
     Setup,
-    /// Kill a small run at many random moments and see that the next one ends with the same bytes.
+    /// Kill a small run, and let a board fail, at many random moments; the next one must end with the same bytes.
     Torture {
-        /// How many moments.
+        /// How many runs are killed.
         #[arg(long, default_value_t = 200)]
         kills: usize,
+        /// How many profiles have a board or probe that fails.
+        #[arg(long, default_value_t = 50)]
+        faults: usize,
     },
     /// Format, clippy (of the firmware too), all tests, docs: what CI runs.
     Test,
@@ -48,9 +51,9 @@ fn main() -> Result<()> {
         }
         Task::Fuzz(options) => fuzz::fuzz(&options),
         Task::Setup => setup::everything(),
-        Task::Torture { kills } => {
+        Task::Torture { kills, faults } => {
             setup::everything()?;
-            steps::torture(kills)
+            steps::torture(kills, faults)
         }
         Task::Test => {
             setup::everything()?;

@@ -28,13 +28,14 @@ pub fn test() -> Result<()> {
     Ok(())
 }
 
-/// The test of killed runs with so many kills instead of its few.
+/// The tests of killed runs and of faulty boards with so many moments instead of their few.
 ///
 /// # Errors
-/// If a run ends with other bytes.
-pub fn torture(kills: usize) -> Result<()> {
-    let kills = kills.to_string();
-    cargo("torture", "test -p edgeslim --test torture -- --nocapture", &[("EDGESLIM_KILLS", &kills)])
+/// If a run ends with other bytes, or a profile with another table.
+pub fn torture(kills: usize, faults: usize) -> Result<()> {
+    let (kills, faults) = (kills.to_string(), faults.to_string());
+    cargo("kills", "test -p edgeslim --test torture -- --nocapture", &[("EDGESLIM_KILLS", &kills)])?;
+    cargo("faults", "test -p edgeslim-tests --test faults -- --nocapture", &[("EDGESLIM_FAULTS", &faults)])
 }
 
 fn cargo(what: &str, args: &str, env: &[(&str, &str)]) -> Result<()> {

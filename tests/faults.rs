@@ -1,0 +1,274 @@
+//! Boards and probes that fail while they measure: what was lost is measured again, or an error says what happened.
+
+use cost_tables::table::{CostTable, TableError};
+use device_bench::kernels::KernelSet;
+use device_bench::wire::FaultKind;
+use device_bench::{LayerSpec, Op, Padding};
+use edgeslim::board::{BoardError, BoardFile, LayerPlan, LayerTiming, Link, ProbeOptions, Stop, load};
+use edgeslim::config::ProfileConfig;
+use edgeslim::firmware;
+use edgeslim::profile::{Profile, ProfileError, provenance};
+use edgeslim_tests::case::{Random, bytes, random_case_of};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use virtual_board::{Fault, accesses, inject};
+
+/// Faults, unless `EDGESLIM_FAULTS` says how many (`cargo xtask torture`).
+const FAULTS: usize = 12;
+/// Profiles at a time.
+const WORKERS: usize = 2;
+const SEED: u32 = 3;
+const PLAN: LayerPlan = LayerPlan { warmups: 1, samples: 3, seed: SEED };
+/// More accesses than any test makes.
+const NEVER: &str = "drop@18446744073709551615";
+
+/// A board with a list of faults, and its firmware.
+struct Faulty {
+    board: BoardFile,
+    elf: PathBuf,
+}
+
+impl Faulty {
+    fn new(faults: &str) -> Faulty {
+        let mut board = load("virtual-m4").unwrap();
+        let elf = firmware::build(&board, &board.memory().unwrap()).unwrap();
+        board.machine = Some(format!("mps2-an386 {faults}"));
+        Faulty { board, elf }
+    }
+
+    fn open(&self) -> Result<Link, BoardError> {
+        Link::open(&self.board, &self.elf, &ProbeOptions::default())
+    }
+
+    fn n_accesses(&self) -> u64 {
+        accesses(self.board.machine.as_deref().unwrap())
+    }
+
+    /// The table of a small profile, as it would be written, and how often the board was opened for it.
+    fn profile(&self, layers: &[LayerSpec]) -> Result<(String, usize), ProfileError> {
+        let (config, stop) = (ProfileConfig { samples: 3, warmups: 1, time_s: None }, AtomicBool::new(false));
+        let first = self.open().map_err(|source| ProfileError::Board { layer: layers[0], source })?;
+        let mut table = CostTable::new(provenance(&self.board, first.info(), None, SEED));
+        let (mut first, mut n_opened) = (Some(first), 1);
+        let mut open = || {
+            first.take().map_or_else(
+                || {
+                    n_opened += 1;
+                    self.open()
+                },
+                Ok,
+            )
+        };
+        let mut profile = Profile {
+            config: &config,
+            seed: SEED,
+            open: &mut open,
+            save: &mut |_| Ok::<(), TableError>(()),
+            watch: &mut |_| {},
+            stop: &stop,
+        };
+        profile.run(layers, &mut table)?;
+        Ok((table.to_csv(), n_opened))
+    }
+}
+
+fn layers() -> Vec<LayerSpec> {
+    let max_pool = LayerSpec { op: Op::MaxPool, ..LayerSpec::depthwise(9, 9, 7, 2, 2, Padding::NONE) };
+    let conv = |c_out| LayerSpec::conv(14, 14, 16, c_out, 3, 1, Padding::all(1));
+    vec![conv(8), conv(16), max_pool, conv(24), LayerSpec::linear(300, 10), LayerSpec::add(9, 9, 7)]
+}
+
+/// A board without a fault.
+struct Quiet {
+    /// Accesses until it is open.
+    n_opening: u64,
+    /// Accesses until it is profiled.
+    n_profiling: u64,
+    table: String,
+}
+
+static QUIET: LazyLock<Quiet> = LazyLock::new(|| {
+    let quiet = Faulty::new(NEVER);
+    quiet.open().unwrap();
+    let n_opening = quiet.n_accesses();
+    let (table, n_opened) = quiet.profile(&layers()).unwrap();
+    assert_eq!(n_opened, 1);
+    Quiet { n_opening, n_profiling: quiet.n_accesses() - n_opening, table }
+});
+
+/// Half a second and thousands of accesses.
+fn long_layer() -> LayerSpec {
+    LayerSpec::conv(32, 32, 64, 64, 3, 1, Padding::all(1))
+}
+
+/// The open board, and what comes of a long layer during which it has the fault.
+fn struck(fault: &str) -> (Link, Result<LayerTiming, BoardError>, Duration) {
+    let board = Faulty::new(&format!("{fault}@{}", QUIET.n_opening + 500));
+    let mut link = board.open().unwrap();
+    let started = Instant::now();
+    let timed = link.time_layer(&long_layer(), &PLAN);
+    assert!(board.n_accesses() > QUIET.n_opening + 500, "{fault} did not strike");
+    (link, timed, started.elapsed())
+}
+
+#[test]
+fn a_probe_that_is_unplugged_or_stalls_is_told_at_once() {
+    let (mut link, timed, after) = struck("drop");
+    assert!(matches!(timed, Err(BoardError::Probe { .. })) && after < Duration::from_secs(1), "{timed:?}");
+    let again = link.spin(1).unwrap_err();
+    assert!(format!("{again:?}").contains("Unplugged"), "{again:?}");
+    let (_, timed, after) = struck("stall");
+    assert!(matches!(timed, Err(BoardError::Probe { .. })) && after < Duration::from_secs(3), "{timed:?}");
+}
+
+#[test]
+fn a_board_that_is_reset_halted_or_locked_up_is_told_at_once_and_why() {
+    for (fault, wanted) in [("reset", "watchdog"), ("halt", "was halted at 0x"), ("lockup", "locked up")] {
+        let (_, timed, after) = struck(fault);
+        let Err(error @ BoardError::Stopped { .. }) = timed else { panic!("{fault}: {timed:?}") };
+        assert!(error.to_string().contains(wanted), "{error}");
+        assert!(after < Duration::from_secs(1), "{fault}: after {after:?}");
+    }
+}
+
+#[test]
+fn a_reset_between_two_requests_is_told_too() {
+    let board = Faulty::new(&format!("reset@{}", QUIET.n_opening + 200));
+    let mut link = board.open().unwrap();
+    // The firmware has started anew and would answer all that follow.
+    let error = (0..200).find_map(|_| link.spin(1).err()).expect("it was reset");
+    assert!(matches!(error, BoardError::Stopped { stop: Stop::Reset, .. }), "{error:?}");
+}
+
+#[test]
+fn a_hard_fault_and_a_used_up_stack_are_told_with_their_registers() {
+    let (_, timed, _) = struck("fault");
+    let Err(error @ BoardError::Fault { kind: FaultKind::HardFault, .. }) = timed else {
+        panic!("{timed:?}")
+    };
+    assert!(error.to_string().contains("pc 0xe0000000"), "{error}");
+    let (_, timed, _) = struck("stack");
+    assert!(matches!(timed, Err(BoardError::Fault { kind: FaultKind::StackOverflow, .. })), "{timed:?}");
+}
+
+#[test]
+fn a_counter_that_stands_still_or_counts_another_clock_is_told() {
+    for fault in ["stuck", "slow"] {
+        let (mut link, timed, _) = struck(fault);
+        let right = Faulty::new(NEVER).open().unwrap().time_layer(&long_layer(), &PLAN).unwrap();
+        assert_ne!(timed.unwrap(), right, "{fault} did nothing");
+        let error = link.check_counter().unwrap_err();
+        assert!(matches!(error, BoardError::Counter { expected: 10_000, .. }), "{fault}: {error:?}");
+    }
+}
+
+#[test]
+fn a_layer_that_always_fails_ends_with_its_own_fault_and_a_lost_probe_with_advice() {
+    let often = |fault: &str| {
+        let moments = (0..4).map(|i| format!("{fault}@{} ", QUIET.n_opening + 500 + i * 1_500));
+        Faulty::new(&moments.collect::<String>()).profile(&[long_layer()]).unwrap_err()
+    };
+    let error = often("fault");
+    let ProfileError::Board { source, .. } = &error else { panic!("{error:?}") };
+    assert!(
+        source.to_string().contains("HardFault") && source.to_string().contains("pc 0xe0000000"),
+        "{error}"
+    );
+    let error = often("drop");
+    assert!(matches!(error, ProfileError::Lost { .. }) && error.to_string().contains("cable"), "{error:?}");
+}
+
+/// What `request` makes of the fault on eight boards; it ends with what it was asked for, or an error.
+fn errors_of(fault: Fault, mut request: impl FnMut(&mut Link) -> Result<(), BoardError>) -> Vec<String> {
+    let board = Faulty::new(&format!("{NEVER} {NEVER}"));
+    let attempts = (0..8).map(|_| {
+        let mut link = board.open().unwrap();
+        request(&mut link).unwrap();
+        inject(board.board.machine.as_deref().unwrap(), fault);
+        request(&mut link)
+    });
+    attempts.filter_map(Result::err).map(|error| error.to_string()).collect()
+}
+
+#[test]
+fn a_garbled_frame_is_never_taken_for_a_figure_or_another_request() {
+    let spec = LayerSpec::linear(40, 10);
+    let plan = LayerPlan { samples: 60, ..PLAN };
+    let right = Faulty::new(NEVER).open().unwrap().time_layer(&spec, &plan).unwrap();
+    for (fault, told) in [(Fault::Corrupt, "garbled"), (Fault::CorruptWrite, "could not read the request")] {
+        let errors = errors_of(fault, |link| {
+            link.time_layer(&spec, &plan).map(|timing| assert_eq!(timing, right, "{fault:?}"))
+        });
+        assert!(errors.iter().filter(|error| error.contains(told)).count() > 4, "{fault:?}: {errors:#?}");
+    }
+}
+
+#[test]
+fn a_bit_that_flips_while_firmware_or_model_is_loaded_is_noticed() {
+    let case = random_case_of(&mut Random(5), LayerSpec::linear(400, 20));
+    let blob = case.blob();
+    let wanted = case.run(&blob, KernelSet::Portable);
+    for fault in [Fault::Corrupt, Fault::CorruptWrite] {
+        let errors = errors_of(fault, |link| {
+            link.load_model(bytes(&blob))?;
+            link.run_model(&case.input()).map(|output| assert_eq!(output, wanted, "{fault:?}"))
+        });
+        let told = errors.iter().filter(|error| error.contains("the model was written, but address"));
+        assert_eq!(told.count(), 8, "{fault:?}: {errors:#?}");
+    }
+    let right = Faulty::new(NEVER).open().unwrap().time_layer(&layers()[0], &PLAN).unwrap();
+    let loaded = (1..QUIET.n_opening).step_by(61).map(|at| {
+        let timed = Faulty::new(&format!("corrupt-write@{at}")).open();
+        timed
+            .and_then(|mut link| link.time_layer(&layers()[0], &PLAN))
+            .map(|timing| assert_eq!(timing, right))
+    });
+    let errors: Vec<String> = loaded.filter_map(Result::err).map(|error| error.to_string()).collect();
+    let n_told = errors.iter().filter(|error| error.contains("verification failed")).count();
+    assert!(n_told > 2, "{errors:#?}");
+}
+
+#[test]
+fn a_profile_that_is_struck_at_any_moment_ends_with_the_same_table() {
+    let n_faults =
+        std::env::var("EDGESLIM_FAULTS").map_or(FAULTS, |n| n.parse().expect("EDGESLIM_FAULTS is a number"));
+    let (next, n_struck) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                loop {
+                    let idx = next.fetch_add(1, Ordering::Relaxed);
+                    if idx >= n_faults {
+                        break;
+                    }
+                    let at = ChaCha8Rng::seed_from_u64(idx as u64).random_range(1..QUIET.n_profiling);
+                    n_struck.fetch_add(usize::from(strike(idx, at)), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let n_struck = n_struck.into_inner();
+    println!("{n_struck} of {n_faults} faults struck before the profile had ended");
+    assert!(n_struck * 4 >= n_faults * 3, "only {n_struck} of {n_faults} faults struck: no test");
+}
+
+/// Whether the fault struck before the profile had ended.
+fn strike(idx: usize, at: u64) -> bool {
+    let (fault, _) = Fault::ALL[idx % Fault::ALL.len()];
+    let board = Faulty::new(&format!("{fault}@{at}"));
+    let started = Instant::now();
+    let first = board.profile(&layers());
+    let told = match &first {
+        Ok((_, n_opened)) => format!("went on, opened {n_opened} times"),
+        Err(error) => format!("{error}: {:?}", std::error::Error::source(error)),
+    };
+    println!("{fault} at {at}: {told}, after {:?}", started.elapsed());
+    let (table, _) =
+        first.or_else(|_| board.profile(&layers())).unwrap_or_else(|e| panic!("{fault} at {at}: {e:?}"));
+    assert_eq!(table, QUIET.table, "{fault} at {at}");
+    board.n_accesses() >= at
+}
