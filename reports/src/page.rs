@@ -43,7 +43,12 @@ pub fn html(run: &RunRecord, figures: &[Figure]) -> String {
 
 fn provenance(run: &RunRecord) -> String {
     let p = &run.provenance;
-    let clock = if p.core_hz == 0 { "none".into() } else { format!("{}Hz", si(p.core_hz as f64)) };
+    let hz = |hz: u64| format!("{}Hz", si(hz as f64));
+    let clock = match (p.core_hz, p.core_hz_spread) {
+        (0, _) => "none".into(),
+        (clock, 0) => hz(clock),
+        (clock, spread) => format!("{} ± {}, measured", hz(clock), hz(spread)),
+    };
     let rows = [
         ("board", p.board.clone()),
         ("core", p.core.clone()),
@@ -163,6 +168,20 @@ mod tests {
             assert_eq!(png, std::fs::read(chart).unwrap(), "{}", chart.display());
             assert!(image::load_from_memory_with_format(&png, image::ImageFormat::Png).is_ok());
         }
+    }
+
+    #[test]
+    fn a_clock_is_told_with_whether_it_was_measured() {
+        let mut run = example::run();
+        let mut told = |clock| {
+            (run.provenance.core_hz, run.provenance.core_hz_spread) = clock;
+            html(&run, &[])
+        };
+        assert!(told((0, 0)).contains(">none<"));
+        assert!(
+            told((64_000_000, 0)).contains("64.0 MHz") && !told((64_000_000, 0)).contains("Hz, measured")
+        );
+        assert!(told((4_020_000, 9_000)).contains("4.02 MHz ± 9.00 kHz, measured"));
     }
 
     #[test]

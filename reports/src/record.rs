@@ -20,6 +20,9 @@ pub struct Provenance {
     /// Core clock, Hz; 0 where the board has none (an emulated one).
     #[serde(default)]
     pub core_hz: u64,
+    /// The true clock is within so many Hz of `core_hz`, which was measured then; 0 where that is a crystal's.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub core_hz_spread: u64,
     /// Its chip, as probe-rs calls it.
     #[serde(default)]
     pub chip: String,
@@ -52,6 +55,10 @@ pub struct Provenance {
     /// Version of edgeslim that ran.
     #[serde(default)]
     pub edgeslim: String,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// One training: the supernet, a retraining or a reference.

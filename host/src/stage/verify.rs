@@ -252,6 +252,7 @@ fn provenance(ctx: &Context, table: &cost_tables::table::Provenance) -> Provenan
         target: table.target.clone(),
         memory: table.memory.clone(),
         core_hz: table.core_hz,
+        core_hz_spread: table.core_hz_spread,
         emulated: table.emulated,
         unit: table.unit.clone(),
         kernel_revision: format!("{} {}", table.kernel_revision, table.kernels),
