@@ -30,6 +30,8 @@ const NEVER: &str = "drop@18446744073709551615";
 struct Faulty {
     board: BoardFile,
     elf: PathBuf,
+    /// Strikes while the first layer is measured, if that is a long one.
+    in_first_layer: Option<Fault>,
 }
 
 impl Faulty {
@@ -37,7 +39,7 @@ impl Faulty {
         let mut board = load("virtual-m4").unwrap();
         let elf = firmware::build(&board, &board.memory().unwrap()).unwrap();
         board.machine = Some(format!("mps2-an386 {faults}"));
-        Faulty { board, elf }
+        Faulty { board, elf, in_first_layer: None }
     }
 
     fn open(&self) -> Result<Link, BoardError> {
@@ -52,6 +54,12 @@ impl Faulty {
     fn profile(&self, layers: &[LayerSpec]) -> Result<(String, usize), ProfileError> {
         let (config, stop) = (ProfileConfig { samples: 3, warmups: 1, time_s: None }, AtomicBool::new(false));
         let first = self.open().map_err(|source| ProfileError::Board { layer: layers[0], source })?;
+        if let (Some(fault), Some(serial)) = (self.in_first_layer, self.board.machine.clone()) {
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(400));
+                inject(&serial, fault);
+            });
+        }
         let mut table = CostTable::new(provenance(&self.board, first.info(), None, SEED));
         let (mut first, mut n_opened) = (Some(first), 1);
         let mut open = || {
@@ -163,6 +171,18 @@ fn a_counter_that_stands_still_or_counts_another_clock_is_told() {
         assert_ne!(timed.unwrap(), right, "{fault} did nothing");
         let error = link.check_counter().unwrap_err();
         assert!(matches!(error, BoardError::Counter { expected: 10_000, .. }), "{fault}: {error:?}");
+    }
+}
+
+#[test]
+fn a_counter_that_stands_still_slows_down_or_jumps_never_ends_in_the_table() {
+    let (right, _) = Faulty::new(NEVER).profile(&[long_layer()]).unwrap();
+    // A figure that jumped disagrees with the others, and the layer is measured again without opening the board anew.
+    for (fault, wanted_openings) in [(Fault::Glitch, 1), (Fault::Stuck, 2), (Fault::Slow, 2)] {
+        let board =
+            Faulty { in_first_layer: Some(fault), ..Faulty::new(&format!("{NEVER} {NEVER} {NEVER}")) };
+        let (table, n_opened) = board.profile(&[long_layer()]).unwrap();
+        assert_eq!((table, n_opened), (right.clone(), wanted_openings), "{fault:?}");
     }
 }
 
