@@ -1,6 +1,6 @@
 //! Boards and probes that fail while they measure: what was lost is measured again, or an error says what happened.
 
-use cost_tables::table::{CostTable, TableError};
+use cost_tables::table::{CostTable, Entry, Provenance, TableError};
 use device_bench::kernels::KernelSet;
 use device_bench::wire::FaultKind;
 use device_bench::{LayerSpec, Op, Padding};
@@ -11,7 +11,7 @@ use edgeslim::profile::{Profile, ProfileError, provenance};
 use edgeslim_tests::case::{Random, bytes, random_case_of};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -52,6 +52,13 @@ impl Faulty {
 
     /// The table of a small profile, as it would be written, and how often the board was opened for it.
     fn profile(&self, layers: &[LayerSpec]) -> Result<(String, usize), ProfileError> {
+        let mut table = CostTable::new(Provenance::default());
+        let n_opened = self.profile_into(layers, &mut table)?;
+        Ok((table.to_csv(), n_opened))
+    }
+
+    /// Goes on from a table.
+    fn profile_into(&self, layers: &[LayerSpec], table: &mut CostTable) -> Result<usize, ProfileError> {
         let (config, stop) = (ProfileConfig { samples: 3, warmups: 1, time_s: None }, AtomicBool::new(false));
         let first = self.open().map_err(|source| ProfileError::Board { layer: layers[0], source })?;
         if let (Some(fault), Some(serial)) = (self.in_first_layer, self.board.machine.clone()) {
@@ -60,7 +67,7 @@ impl Faulty {
                 inject(&serial, fault);
             });
         }
-        let mut table = CostTable::new(provenance(&self.board, first.info(), None, SEED));
+        table.provenance = provenance(&self.board, first.info(), None, SEED);
         let (mut first, mut n_opened) = (Some(first), 1);
         let mut open = || {
             first.take().map_or_else(
@@ -79,8 +86,8 @@ impl Faulty {
             watch: &mut |_| {},
             stop: &stop,
         };
-        profile.run(layers, &mut table)?;
-        Ok((table.to_csv(), n_opened))
+        profile.run(layers, table)?;
+        Ok(n_opened)
     }
 }
 
@@ -291,4 +298,22 @@ fn strike(idx: usize, at: u64) -> bool {
         first.or_else(|_| board.profile(&layers())).unwrap_or_else(|e| panic!("{fault} at {at}: {e:?}"));
     assert_eq!(table, QUIET.table, "{fault} at {at}");
     board.n_accesses() >= at
+}
+
+#[test]
+fn a_table_that_the_board_no_longer_agrees_with_is_dropped() {
+    let quiet = CostTable::parse(&QUIET.table, Path::new("quiet.csv")).unwrap();
+    let (sentinel, entry) = quiet.iter().next().unwrap();
+    for (permille, agrees) in [(1000, true), (1005, true), (985, false), (1015, false)] {
+        let samples = entry.samples.iter().map(|&ticks| ticks * permille / 1000).collect();
+        let mut table = CostTable::new(quiet.provenance.clone());
+        table.insert(*sentinel, Entry { samples, ..entry.clone() }).unwrap();
+        match Faulty::new(NEVER).profile_into(&layers(), &mut table) {
+            Ok(_) => assert!(agrees && table.len() == layers().len(), "{permille}"),
+            Err(ProfileError::Drift { before, now, .. }) => {
+                assert!(!agrees && table.is_empty() && before != now, "{permille}: {before} and {now}");
+            }
+            Err(error) => panic!("{permille}: {error}"),
+        }
+    }
 }
