@@ -58,7 +58,7 @@ pub enum ProfileError {
         unit: String,
     },
     /// The board's answer is no measurement.
-    #[error("{layer}: {problem}; build the firmware again")]
+    #[error("{layer}: {problem}; build edgeslim again")]
     Entry {
         /// The layer that was being measured.
         layer: LayerSpec,

@@ -1,7 +1,7 @@
 //! Ticks from what a core's counters show. A reading is one word, so that taking it needs no branch; what it means
 //! is worked out after the window.
 
-/// The least bits of a counter that are known to be right; those above follow from the wraps.
+/// What the system timer has; the bits above follow from its wraps.
 const SYSTEM_TIMER_BITS: u32 = 24;
 const SYSTEM_TIMER_MASK: u64 = (1 << SYSTEM_TIMER_BITS) - 1;
 const CYCLE_COUNTER_SPAN: u64 = 1 << 32;

@@ -132,7 +132,8 @@ pub enum BoardError {
     },
     /// The firmware speaks another protocol.
     #[error(
-        "{board}: the firmware speaks protocol {found}, this edgeslim {expected}; build the firmware again"
+        "{board}: the firmware speaks protocol {found}, this edgeslim {expected}; \
+         build edgeslim again, as the firmware is made of the sources beside it"
     )]
     Protocol {
         /// The board.
@@ -143,10 +144,7 @@ pub enum BoardError {
         expected: u16,
     },
     /// The firmware failed; it needs a reset.
-    #[error(
-        "{board}: the firmware stopped with {kind:?} at {location}{}; open the board again",
-        told(registers)
-    )]
+    #[error("{board}: the firmware stopped with {kind:?} at {location}{}; run it again", told(registers))]
     Fault {
         /// The board.
         board: String,
@@ -159,7 +157,7 @@ pub enum BoardError {
     },
     /// No answer, and the core has not failed in a way it can tell.
     #[error(
-        "{board}: no answer after {timeout_ms} ms, the core is {status}; reset the board and open it again"
+        "{board}: no answer after {timeout_ms} ms, the core is {status}; reset the board and run it again"
     )]
     Silent {
         /// The board.
@@ -186,7 +184,10 @@ pub enum BoardError {
         source: FrameError,
     },
     /// The answer is of another kind than the request.
-    #[error("{board}: the firmware sent an answer that does not fit the request; build the firmware again")]
+    #[error(
+        "{board}: the firmware sent an answer that does not fit the request; \
+         build edgeslim again, as the firmware is made of the sources beside it"
+    )]
     Unexpected {
         /// The board.
         board: String,

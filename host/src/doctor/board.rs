@@ -147,18 +147,16 @@ fn open(board: &BoardFile, elf: &Path, options: &ProbeOptions, tell: &mut Tell<'
     let kernels = format!("{}, revision {}", info.kernels, info.kernel_revision);
     tell(match info.kernel_revision {
         KERNEL_REVISION => Check::ok("kernels", kernels),
-        _ => {
-            Check::failed("kernels", format!("{kernels}, not {KERNEL_REVISION}"), "build the firmware again")
-        }
+        _ => Check::failed("kernels", format!("{kernels}, not {KERNEL_REVISION}"), "build edgeslim again"),
     })?;
     tell(match link.spin(N_LOOPS).and_then(|once| Ok((once, link.spin(2 * N_LOOPS)?))) {
         Ok((once, twice)) => counter(info.counter, (once, twice), board.unit),
-        Err(error) => Check::of_error("counter", error, "open the board again"),
+        Err(error) => Check::of_error("counter", error, "run it again"),
     })?;
     tell(match clock::check(&mut link) {
         Ok(None) => Check::ok("clock", "none: an emulator has none"),
         Ok(Some(found)) => Check::ok("clock", format!("{found} by the host's time")),
-        Err(error) => Check::of_error("clock", error, "open the board again"),
+        Err(error) => Check::of_error("clock", error, "run it again"),
     })
 }
 
