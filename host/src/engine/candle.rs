@@ -283,8 +283,22 @@ fn shifted(xs: &Tensor, dim: usize, from: usize, n: usize, stride: usize) -> Res
 fn activate(xs: &Tensor, activation: Activation) -> Result<Tensor> {
     match activation {
         Activation::None => Ok(xs.clone()),
-        Activation::Relu => xs.relu(),
+        Activation::Relu => xs * above(xs, 0.0)?,
+        Activation::Relu6 => relu6(xs),
+        Activation::HardSwish => xs * relu6(&(xs + 3.0)?)?.affine(1.0 / 6.0, 0.0)?,
+        Activation::HardSigmoid => relu6(&(xs + 3.0)?)?.affine(1.0 / 6.0, 0.0),
+        Activation::Sigmoid => (xs.neg()?.exp()? + 1.0)?.recip(),
     }
+}
+
+fn relu6(xs: &Tensor) -> Result<Tensor> {
+    let inside = (above(xs, 0.0)? * xs.detach().lt(6.0)?.to_dtype(xs.dtype())?)?;
+    (xs * inside)? + xs.detach().ge(6.0)?.to_dtype(xs.dtype())?.affine(6.0, 0.0)?
+}
+
+/// 1 where `x > low`, else 0: the derivative of a clamp at its corner is 0, as in PyTorch; Candle's relu has 1.
+fn above(xs: &Tensor, low: f64) -> Result<Tensor> {
+    xs.detach().gt(low)?.to_dtype(xs.dtype())
 }
 
 fn values(xs: &Tensor) -> Result<Vec<f32>> {

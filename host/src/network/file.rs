@@ -19,7 +19,7 @@
 //! kernel = 3
 //! stride = 2               # default 1
 //! padding = 1              # or [top, bottom, left, right]; default 0
-//! activation = "relu"      # or "none", the default
+//! activation = "relu"      # none (the default), relu, relu6, hard_swish, hard_sigmoid or sigmoid
 //!
 //! [[node]]
 //! name = "conv2"

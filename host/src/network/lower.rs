@@ -1,6 +1,6 @@
 //! The only place that turns a graph and channels into layers: what is priced is what is deployed.
 
-use super::graph::{Channels, ConvKind, Graph, NodeId, NodeOp};
+use super::graph::{Activation, Channels, ConvKind, Graph, NodeId, NodeOp};
 use device_bench::LayerSpec;
 use std::collections::BTreeSet;
 
@@ -56,6 +56,14 @@ pub enum LowerError {
         /// Its largest bin.
         max: usize,
     },
+    /// An operator that trains but has no int8 kernel.
+    #[error("node `{node}` cannot be deployed yet: there is no int8 kernel for {what}")]
+    NoKernel {
+        /// Name of the node.
+        node: String,
+        /// The operator or activation.
+        what: &'static str,
+    },
     /// A layer that no kernel can run.
     #[error("node `{node}`: {spec}: {source}")]
     Shape {
@@ -80,6 +88,9 @@ pub fn lower(graph: &Graph, channels: &Channels) -> Result<Lowered, LowerError> 
         Lowered { layers: Vec::new(), tensor_bytes: vec![graph.input.h * graph.input.w * graph.input.c] };
     let mut tensor_of_node: Vec<TensorId> = vec![0];
     for (node, n) in graph.nodes.iter().enumerate().skip(1) {
+        if let Some(what) = n.op.without_kernel() {
+            return Err(LowerError::NoKernel { node: n.name.clone(), what });
+        }
         let sources = n.op.inputs();
         let mut inputs: Vec<TensorId> = sources.iter().map(|&i| tensor_of_node[i]).collect();
         for spec in node_specs(&n.op, planes[sources[0]], c[sources[0]], c[node]) {
@@ -130,6 +141,21 @@ impl Lowered {
     /// Bytes of flash that the model's blob takes, exactly.
     pub fn flash_bytes(&self) -> u64 {
         device_bench::model::blob_bytes(self.layers.iter().map(|l| &l.spec)) as u64
+    }
+}
+
+impl NodeOp {
+    /// What of it no int8 kernel computes.
+    fn without_kernel(&self) -> Option<&'static str> {
+        let activation = match self {
+            NodeOp::Conv(conv) => conv.activation,
+            NodeOp::Add { activation, .. } => *activation,
+            NodeOp::Input | NodeOp::Head { .. } => Activation::None,
+        };
+        match activation {
+            Activation::None | Activation::Relu | Activation::Relu6 => None,
+            Activation::HardSwish | Activation::HardSigmoid | Activation::Sigmoid => Some(activation.name()),
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! Runs a folded network in float, loop by loop: what calibration observes and what int8 is compared with.
 
 use super::{FoldedLayer, FoldedNetwork, QuantizeError};
-use crate::network::Activation;
 use device_bench::{LayerSpec, Op};
 
 impl FoldedNetwork {
@@ -18,9 +17,7 @@ impl FoldedNetwork {
         for layer in &self.layers {
             let inputs: Vec<&[f32]> = layer.lowered.inputs.iter().map(|&t| tensors[t].as_slice()).collect();
             let mut output = run(layer, &inputs);
-            if layer.activation == Activation::Relu {
-                output.iter_mut().for_each(|x| *x = x.max(0.0));
-            }
+            output.iter_mut().for_each(|x| *x = layer.activation.apply(*x));
             tensors[layer.lowered.output] = output;
         }
         Ok(tensors)

@@ -135,5 +135,9 @@ fn clamp(activation: Activation, output: TensorQuant) -> Clamp {
     match activation {
         Activation::None => Clamp::FULL,
         Activation::Relu => Clamp { min: output.zero_point, max: i8::MAX },
+        Activation::Relu6 => Clamp { min: output.zero_point, max: output.quantize(6.0) },
+        Activation::HardSwish | Activation::HardSigmoid | Activation::Sigmoid => {
+            unreachable!("lower refuses an activation that is no clamp")
+        }
     }
 }

@@ -12,6 +12,7 @@ mod op;
 mod pass;
 mod pool;
 mod simd;
+mod unsupported;
 mod weights;
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -40,12 +41,15 @@ impl CpuEngine {
     /// An engine with a pool of `threads`, 0 for all cores.
     ///
     /// # Errors
-    /// If `params` are not f32 on the CPU.
+    /// If `params` are not f32 on the CPU, or the graph has an operator that this engine does not do.
     pub fn new(graph: Graph, params: Params, threads: usize) -> Result<CpuEngine> {
         CpuEngine::with_isa(graph, params, threads, Isa::detect())
     }
 
     fn with_isa(graph: Graph, params: Params, threads: usize, isa: Isa) -> Result<CpuEngine> {
+        if let Some(what) = unsupported::unsupported(&graph) {
+            bail!("{}: the CPU engine cannot train {what} yet; use the Candle engine", graph.name);
+        }
         let vars: Vec<Var> = params.vars().into_iter().map(|(_, var)| var).collect();
         if !vars.iter().all(|var| var.device().is_cpu() && var.dtype() == DType::F32) {
             bail!("{}: the CPU engine needs f32 parameters on the CPU", graph.name);
