@@ -6,6 +6,8 @@
 
 pub mod candle;
 pub mod cpu;
+mod device;
+mod dropout;
 mod params;
 mod statistics;
 
@@ -17,7 +19,9 @@ use crate::network::{Channels, Graph};
 
 pub use candle::CandleEngine;
 pub use cpu::CpuEngine;
-pub use params::Params;
+pub use device::{Chosen, DeviceChoice};
+pub use dropout::Dropout;
+pub use params::{NodeParams, NormParams, Params};
 
 /// Added to a variance before its square root, in every batch norm.
 pub const BN_EPSILON: f64 = 1e-5;
@@ -32,6 +36,21 @@ pub enum Mode {
     Calibrate,
     /// Running statistics; no backward.
     Evaluate,
+    /// Running statistics as constants; differentiable: gradients reach weights, γ and β (`∂z = γ / σ · ∂y`, without
+    /// the two terms that come from the statistics of the batch).
+    Frozen,
+}
+
+impl Mode {
+    /// Whether batch norm uses the running statistics, which must be there.
+    pub const fn uses_running(self) -> bool {
+        matches!(self, Mode::Evaluate | Mode::Frozen)
+    }
+
+    /// Whether a backward pass may follow; dropout works in these modes only.
+    pub const fn is_differentiable(self) -> bool {
+        matches!(self, Mode::Train | Mode::Frozen)
+    }
 }
 
 /// Running statistics of one conv node's batch norm, one entry per active channel.
@@ -57,25 +76,37 @@ pub trait Engine: Send {
     /// Runs the subnet `channels` on a batch.
     ///
     /// - `images`: `(n, h, w, c)`, f32
-    /// - result: `(n, classes)`; in [`Mode::Train`] a `backward()` through it adds to the gradients that
-    ///   [`take_grads`](Engine::take_grads) hands out. Run that backward before the next forward.
+    /// - result: `(n, classes)`; in [`Mode::Train`] and [`Mode::Frozen`] a `backward()` through it adds to
+    ///   the gradients that [`take_grads`](Engine::take_grads) hands out. Run that backward before the next forward.
     ///
     /// # Errors
-    /// If a shape disagrees with the graph, `channels` exceeds a unit, or [`Mode::Evaluate`] has no statistics
-    /// for these channels.
+    /// If a shape disagrees with the graph, `channels` exceeds a unit, or a mode that uses running statistics has
+    /// none for these channels.
     fn logits(&self, images: &Tensor, channels: &Channels, mode: Mode) -> Result<Tensor>;
 
     /// Moves the gradients summed over all backward passes since the last call into `store`, one per Var, full
     /// size, zero outside the active channels.
     fn take_grads(&self, store: &mut GradStore) -> Result<()>;
 
-    /// Forgets the running statistics, for a new calibration.
+    /// From now on batch norm has the γ, β and running statistics of this switch; 0 at the start.
+    ///
+    /// # Errors
+    /// If the parameters have no such switch, or the engine no switches.
+    fn set_switch(&self, switch: usize) -> Result<()>;
+
+    /// From now on differentiable modes drop features before the head; `None` at the start.
+    ///
+    /// # Errors
+    /// If the rate is no share, or the engine has no dropout.
+    fn set_dropout(&self, dropout: Option<Dropout>) -> Result<()>;
+
+    /// Forgets the running statistics of the current switch, for a new calibration.
     fn reset_statistics(&self);
 
-    /// The running statistics of the subnet calibrated last.
+    /// The running statistics of the subnet calibrated last in the current switch.
     fn statistics(&self) -> Statistics;
 
-    /// Replaces the running statistics.
+    /// Replaces the running statistics of the current switch.
     fn set_statistics(&self, statistics: &Statistics);
 
     /// The parameters it reads.
@@ -86,34 +117,6 @@ pub trait Engine: Send {
 
     /// Where images must be and logits will be.
     fn device(&self) -> &Device;
-}
-
-/// Where to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DeviceChoice {
-    /// A GPU if this build and machine have one, else the CPU.
-    #[default]
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// The first NVIDIA GPU.
-    Cuda,
-}
-
-impl DeviceChoice {
-    /// The device this choice means here; parameters are to be created on it.
-    ///
-    /// # Errors
-    /// If CUDA is asked for and this build or machine has none.
-    pub fn device(self) -> Result<Device> {
-        match self {
-            DeviceChoice::Cpu => Ok(Device::Cpu),
-            DeviceChoice::Cuda => Device::new_cuda(0),
-            DeviceChoice::Auto if cfg!(feature = "cuda") => Ok(Device::new_cuda(0).unwrap_or(Device::Cpu)),
-            DeviceChoice::Auto => Ok(Device::Cpu),
-        }
-    }
 }
 
 /// Opens the engine for a device; `params` must live on [`DeviceChoice::device`].

@@ -1,7 +1,8 @@
 //! The rules that a [`Graph`] keeps; everything downstream relies on them.
 
-use super::graph::{Conv, ConvKind, Graph, Node, NodeId, NodeOp, UnitId};
-use std::collections::HashSet;
+use super::graph::{Conv, ConvKind, Graph, Linear, Node, NodeId, NodeOp, Unit, UnitId};
+use super::width::Width;
+use std::collections::{BTreeSet, HashSet};
 
 /// The most nodes, and the most units.
 pub(super) const MAX_NODES: u64 = 2048;
@@ -49,7 +50,7 @@ pub enum GraphError {
         /// How many there are.
         n_units: usize,
     },
-    /// A depthwise convolution or a sum whose channels are not tied to its inputs'.
+    /// An operator whose channels are not tied to its inputs' as it needs them.
     #[error("node `{node}`: {rule}")]
     Untied {
         /// The node.
@@ -59,14 +60,16 @@ pub enum GraphError {
     },
     /// Kernel, stride, padding or plane that no layer can have.
     #[error(
-        "node `{node}`: kernel {kernel}, stride {stride} and padding do not fit a plane of {h}x{w}: padding is less than \
+        "node `{node}`: kernel {kernel_h}x{kernel_w}, stride {stride} and padding do not fit a plane of {h}x{w}: padding is less than \
          the kernel, and every plane between 1 and 255 pixels a side"
     )]
     Plane {
         /// The node.
         node: String,
-        /// Side of the kernel.
-        kernel: usize,
+        /// Rows of the kernel.
+        kernel_h: usize,
+        /// Its columns.
+        kernel_w: usize,
         /// Stride.
         stride: usize,
         /// Input height.
@@ -117,21 +120,13 @@ impl Graph {
         self.check_bins()?;
         self.check_nodes()?;
         at_most(&self.name, "pairs of bins to measure", self.bin_pairs(), MAX_BIN_PAIRS)?;
-        at_most(&self.name, "weights and biases at the widest", self.stored_weights(), MAX_WEIGHTS)?;
+        at_most(
+            &self.name,
+            "weights and biases at the widest",
+            self.counts(&self.widest()).params,
+            MAX_WEIGHTS,
+        )?;
         self.check_read()
-    }
-
-    /// The unit of every node's output; `None` for the image and the logits.
-    pub fn node_units(&self) -> Vec<Option<UnitId>> {
-        let mut units: Vec<Option<UnitId>> = Vec::with_capacity(self.nodes.len());
-        for node in &self.nodes {
-            units.push(match &node.op {
-                NodeOp::Input | NodeOp::Head { .. } => None,
-                NodeOp::Conv(conv) => Some(conv.unit),
-                NodeOp::Add { a, .. } => units[*a],
-            });
-        }
-        units
     }
 
     /// Whether the head reads the node, directly or through others.
@@ -158,30 +153,16 @@ impl Graph {
         at_most(&self.name, "units", self.units.len() as u64, MAX_NODES)
     }
 
-    /// Parameters that training keeps, those of every convolution and of the head at the widest.
-    fn stored_weights(&self) -> u64 {
-        let c = self.node_channels(&self.widest());
-        let weights = |(id, node): (NodeId, &Node)| match &node.op {
-            NodeOp::Input | NodeOp::Add { .. } => 0,
-            NodeOp::Conv(conv) => {
-                let c_in = if conv.kind == ConvKind::Dense { c[conv.input] } else { 1 };
-                (conv.kernel * conv.kernel * c_in + 2) as u64 * c[id] as u64
-            }
-            NodeOp::Head { input } => (c[*input] + 1) as u64 * c[id] as u64,
-        };
-        self.nodes.iter().enumerate().map(weights).sum()
-    }
-
     /// Choices of bins of input and output, summed over the nodes: no more layers than these are ever measured.
     fn bin_pairs(&self) -> u64 {
-        let units = self.node_units();
-        let n_bins = |id: NodeId| units[id].map_or(1, |unit| self.units[unit].bins.len() as u64);
-        let pairs = |(id, node): (NodeId, &Node)| match node.op.inputs().first() {
-            None => 0,
-            Some(&input) if units[id] == units[input] => n_bins(id),
-            Some(&input) => n_bins(id) * n_bins(input),
+        let widths = self.node_widths();
+        let pairs = |(id, node): (NodeId, &Node)| {
+            let inputs = node.op.inputs();
+            let Some(&input) = inputs.first() else { return 0 };
+            let units: BTreeSet<UnitId> = widths[id].units().chain(widths[input].units()).collect();
+            units.iter().fold(1u64, |n, &unit| n.saturating_mul(self.units[unit].bins.len() as u64))
         };
-        self.nodes.iter().enumerate().map(pairs).sum()
+        self.nodes.iter().enumerate().map(pairs).fold(0, u64::saturating_add)
     }
 
     fn check_ends(&self) -> Result<(), GraphError> {
@@ -210,73 +191,111 @@ impl Graph {
     }
 
     fn check_nodes(&self) -> Result<(), GraphError> {
-        let mut units: Vec<Option<UnitId>> = Vec::new();
+        let mut widths: Vec<Width> = Vec::new();
         let mut planes: Vec<(usize, usize)> = Vec::new();
         for (id, node) in self.nodes.iter().enumerate() {
-            let name = || node.name.clone();
             if let Some(&input) = node.op.inputs().iter().find(|&&i| i >= id) {
-                return Err(GraphError::Order { node: name(), input });
+                return Err(GraphError::Order { node: node.name.clone(), input });
             }
-            let untied = |rule| Err(GraphError::Untied { node: name(), rule });
-            let (unit, plane) = match &node.op {
-                NodeOp::Input => (None, (self.input.h, self.input.w)),
-                NodeOp::Conv(conv) => {
-                    if conv.unit >= self.units.len() {
-                        return Err(GraphError::NoUnit {
-                            node: name(),
-                            unit: conv.unit,
-                            n_units: self.units.len(),
-                        });
-                    }
-                    if conv.kind == ConvKind::Depthwise && units[conv.input] != Some(conv.unit) {
-                        return untied("a depthwise convolution has the unit of its input");
-                    }
-                    let (h, w) = planes[conv.input];
-                    let Conv { kernel, stride, .. } = *conv;
-                    let out = out_plane(conv, (h, w));
-                    (Some(conv.unit), out.ok_or(GraphError::Plane { node: name(), kernel, stride, h, w })?)
-                }
-                NodeOp::Add { a, b, .. } => {
-                    if units[*a].is_none() || units[*a] != units[*b] || planes[*a] != planes[*b] {
-                        return untied("the terms of a sum have one unit and one plane");
-                    }
-                    (units[*a], planes[*a])
-                }
-                NodeOp::Head { .. } => (None, (1, 1)),
-            };
-            units.push(unit);
-            planes.push(plane);
+            self.check_units(node)?;
+            if let Some(rule) = broken_rule(&node.op, &widths, &planes, &self.units) {
+                return Err(GraphError::Untied { node: node.name.clone(), rule });
+            }
+            let width = node.op.width(self, &widths);
+            if !width.is_small() || width.count(&self.widest()) > 65535 {
+                return Err(GraphError::Untied {
+                    node: node.name.clone(),
+                    rule: "a node has at most 65535 channels",
+                });
+            }
+            widths.push(width);
+            planes.push(self.plane(node, &planes)?);
         }
         Ok(())
     }
-}
 
-impl NodeOp {
-    /// The nodes that it reads.
-    pub fn inputs(&self) -> Vec<NodeId> {
-        match self {
-            NodeOp::Input => vec![],
-            NodeOp::Conv(conv) => vec![conv.input],
-            NodeOp::Add { a, b, .. } => vec![*a, *b],
-            NodeOp::Head { input } => vec![*input],
+    fn check_units(&self, node: &Node) -> Result<(), GraphError> {
+        let (NodeOp::Conv(Conv { units, .. }) | NodeOp::Linear(Linear { units, .. })) = &node.op else {
+            return Ok(());
+        };
+        if units.is_empty() {
+            let rule = "a convolution or linear layer has at least one unit";
+            return Err(GraphError::Untied { node: node.name.clone(), rule });
+        }
+        let n_units = self.units.len();
+        match units.iter().find(|&&unit| unit >= n_units) {
+            Some(&unit) => Err(GraphError::NoUnit { node: node.name.clone(), unit, n_units }),
+            None => Ok(()),
+        }
+    }
+
+    fn plane(&self, node: &Node, planes: &[(usize, usize)]) -> Result<(usize, usize), GraphError> {
+        match &node.op {
+            NodeOp::Input => Ok((self.input.h, self.input.w)),
+            NodeOp::Linear(_) | NodeOp::GlobalAverage { .. } | NodeOp::Head { .. } => Ok((1, 1)),
+            op => {
+                let (h, w) = planes[op.inputs()[0]];
+                let Some(window) = op.window() else { return Ok((h, w)) };
+                let fits = |plane: &(usize, usize)| plane.0 <= 255 && plane.1 <= 255;
+                let plane = if window.is_valid() { window.positions((h, w)).filter(fits) } else { None };
+                let (kernel, stride) = (window.kernel, window.stride);
+                plane.ok_or_else(|| GraphError::Plane {
+                    node: node.name.clone(),
+                    kernel_h: kernel.h,
+                    kernel_w: kernel.w,
+                    stride,
+                    h,
+                    w,
+                })
+            }
         }
     }
 }
 
-fn out_plane(conv: &Conv, (h, w): (usize, usize)) -> Option<(usize, usize)> {
-    let p = conv.padding;
-    let fits = |pad: u8| usize::from(pad) < conv.kernel;
-    let valid = conv.kernel <= 255
-        && (1..=255).contains(&conv.stride)
-        && [p.top, p.bottom, p.left, p.right].into_iter().all(fits);
-    let out = |n: usize, before: u8, after: u8| {
-        let padded = n + usize::from(before) + usize::from(after);
-        Some(padded.checked_sub(conv.kernel)? / conv.stride + 1).filter(|&n| n <= 255)
+/// The rule about its inputs that an operator breaks.
+fn broken_rule(
+    op: &NodeOp,
+    widths: &[Width],
+    planes: &[(usize, usize)],
+    units: &[Unit],
+) -> Option<&'static str> {
+    let even = |width: &Width, n: usize| width.is_multiple_of(n, units);
+    let (holds, rule) = match op {
+        NodeOp::Conv(Conv { kind: ConvKind::Depthwise, input, units, .. }) => {
+            (Width::sum(units) == widths[*input], "a depthwise convolution has the unit of its input")
+        }
+        NodeOp::Conv(Conv { kind: ConvKind::Grouped { groups }, input, units, .. }) => (
+            *groups >= 2 && even(&widths[*input], *groups) && even(&Width::sum(units), *groups),
+            "a grouped convolution has at least 2 groups, and every bin of the units of its input and output is a multiple of them",
+        ),
+        NodeOp::Linear(Linear { input, .. }) => (
+            planes[*input] == (1, 1),
+            "a linear layer reads planes of one pixel; put a global average before it",
+        ),
+        NodeOp::Add { a, b, .. } => (
+            !widths[*a].is_constant() && widths[*a] == widths[*b] && planes[*a] == planes[*b],
+            "the terms of a sum have one unit and one plane",
+        ),
+        NodeOp::Concat { a, b } => (planes[*a] == planes[*b], "the parts of a concatenation have one plane"),
+        NodeOp::Shuffle { input, groups } => (
+            *groups >= 2 && even(&widths[*input], *groups),
+            "a channel shuffle has at least 2 groups, and every bin of its input's units is a multiple of them",
+        ),
+        NodeOp::Split { input, part, parts } => (
+            *parts >= 2 && part < parts && even(&widths[*input], *parts),
+            "a channel split has at least 2 parts, takes one of them, and every bin of its input's units is a multiple of them",
+        ),
+        NodeOp::Scale { input, gate } => (
+            widths[*input] == widths[*gate] && planes[*gate] == (1, 1),
+            "a gate has the unit of what it scales and a plane of one pixel",
+        ),
+        NodeOp::Input
+        | NodeOp::Conv(_)
+        | NodeOp::Pool(_)
+        | NodeOp::GlobalAverage { .. }
+        | NodeOp::Head { .. } => return None,
     };
-    if !valid {
-        return None;
-    }
-    Some((out(h, p.top, p.bottom)?, out(w, p.left, p.right)?))
+    (!holds).then_some(rule)
 }
 
 pub(super) fn at_most(network: &str, what: &'static str, found: u64, most: u64) -> Result<(), GraphError> {
@@ -346,10 +365,10 @@ mod tests {
     fn padding_cannot_grow_a_plane_beyond_what_a_pool_covers() {
         let mut graph = resnet();
         let NodeOp::Conv(conv) = &mut graph.nodes[1].op else { unreachable!() };
-        (conv.kernel, conv.padding) = (200, device_bench::Padding::all(199));
+        (conv.kernel, conv.padding) = (crate::network::Kernel::square(200), device_bench::Padding::all(199));
         assert_eq!(graph.check(), Ok(()), "32 + 2 * 199 - 200 + 1 = 231");
         let NodeOp::Conv(conv) = &mut graph.nodes[2].op else { unreachable!() };
-        (conv.kernel, conv.padding) = (200, device_bench::Padding::all(199));
+        (conv.kernel, conv.padding) = (crate::network::Kernel::square(200), device_bench::Padding::all(199));
         assert!(matches!(graph.check(), Err(GraphError::Plane { h: 231, .. })));
     }
 
@@ -375,7 +394,7 @@ mod tests {
     fn a_kernel_larger_than_its_plane_is_refused() {
         let mut graph = resnet();
         let NodeOp::Conv(conv) = &mut graph.nodes[1].op else { unreachable!() };
-        conv.kernel = 99;
+        conv.kernel = crate::network::Kernel::square(99);
         assert!(matches!(graph.check(), Err(GraphError::Plane { .. })));
     }
 }

@@ -13,10 +13,10 @@
 //!
 //! [[node]]                 # each reads nodes above it; the image is called "image"
 //! name = "conv1"
-//! op = "conv"              # a batch norm is part of it
+//! op = "conv"              # a batch norm is part of it; with `groups = n` a grouped one
 //! input = "image"
-//! unit = "stem"
-//! kernel = 3
+//! unit = "stem"            # or ["stem", "other"]: as many channels as both
+//! kernel = 3               # or [rows, columns]
 //! stride = 2               # default 1
 //! padding = 1              # or [top, bottom, left, right]; default 0
 //! activation = "relu"      # none (the default), relu, relu6, hard_swish, hard_sigmoid or sigmoid
@@ -39,6 +39,18 @@
 //! op = "head"
 //! input = "sum"
 //! ```
+//!
+//! The other operators, with the keys that they need:
+//!
+//! | `op` | keys | |
+//! |---|---|---|
+//! | `linear` | `input`, `unit`, `activation` | on planes of one pixel, with a bias |
+//! | `concat` | `inputs` | the channels of the first, then of the second |
+//! | `shuffle` | `input`, `groups` | ShuffleNet's |
+//! | `split` | `input`, `part`, `parts` | one of several equal runs of channels, the first is part 0 |
+//! | `max_pool`, `average_pool` | `input`, `kernel`, `stride`, `padding` | |
+//! | `global_average` | `input` | the mean of the plane |
+//! | `scale` | `inputs` | the first, channel by channel times the second, a plane of one pixel |
 
 mod read;
 mod write;
@@ -46,8 +58,7 @@ mod write;
 pub use read::parse;
 pub use write::to_toml;
 
-use super::graph::Activation;
-use super::{GraphError, LowerError};
+use super::{Activation, GraphError, LowerError};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
@@ -140,24 +151,52 @@ struct FileNode {
     #[serde(skip_serializing_if = "Option::is_none")]
     inputs: Option<[Spanned<String>; 2]>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    unit: Option<Spanned<String>>,
+    unit: Option<Spanned<FileUnits>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    kernel: Option<usize>,
+    kernel: Option<FileKernel>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stride: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     padding: Option<FilePadding>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    groups: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parts: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     activation: Option<Activation>,
 }
 
 #[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 enum FileOp {
     Conv,
     Depthwise,
+    Linear,
     Add,
+    Concat,
+    Shuffle,
+    Split,
+    MaxPool,
+    AveragePool,
+    GlobalAverage,
+    Scale,
     Head,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged, expecting = "unit is a name or a list of names")]
+enum FileUnits {
+    One(String),
+    Sum(Vec<String>),
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(untagged, expecting = "kernel is a number or two: [rows, columns]")]
+enum FileKernel {
+    Square(usize),
+    Sides([usize; 2]),
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -172,18 +211,30 @@ impl FileOp {
         match self {
             FileOp::Conv => "conv",
             FileOp::Depthwise => "depthwise",
+            FileOp::Linear => "linear",
             FileOp::Add => "add",
+            FileOp::Concat => "concat",
+            FileOp::Shuffle => "shuffle",
+            FileOp::Split => "split",
+            FileOp::MaxPool => "max_pool",
+            FileOp::AveragePool => "average_pool",
+            FileOp::GlobalAverage => "global_average",
+            FileOp::Scale => "scale",
             FileOp::Head => "head",
         }
     }
 
     const fn keys(self) -> &'static [&'static str] {
         match self {
-            FileOp::Conv | FileOp::Depthwise => {
-                &["input", "unit", "kernel", "stride", "padding", "activation"]
-            }
+            FileOp::Conv => &["input", "unit", "kernel", "stride", "padding", "groups", "activation"],
+            FileOp::Depthwise => &["input", "unit", "kernel", "stride", "padding", "activation"],
+            FileOp::Linear => &["input", "unit", "activation"],
             FileOp::Add => &["inputs", "activation"],
-            FileOp::Head => &["input"],
+            FileOp::Concat | FileOp::Scale => &["inputs"],
+            FileOp::Shuffle => &["input", "groups"],
+            FileOp::Split => &["input", "part", "parts"],
+            FileOp::MaxPool | FileOp::AveragePool => &["input", "kernel", "stride", "padding"],
+            FileOp::GlobalAverage | FileOp::Head => &["input"],
         }
     }
 }

@@ -1,8 +1,10 @@
 //! A network as nodes, units and bins.
 //!
 //! A *unit* is a set of layers whose channels must agree (a residual sum, a depthwise conv and its input). A
-//! *subnet* is one channel count per unit; weights are stored at the widest and the active part is the prefix.
+//! *subnet* is one channel count per unit; weights are stored at the widest, and
+//! [`Graph::channel_maps`] says which part of them is active.
 
+use super::activation::Activation;
 use device_bench::Padding;
 use serde::{Deserialize, Serialize};
 
@@ -17,85 +19,95 @@ pub type UnitId = usize;
 pub enum ConvKind {
     /// Every input channel to every output channel; also pointwise.
     Dense,
-    /// Each channel by itself; its output unit is its input's unit.
+    /// Input and output channels are cut into `groups` runs of one length; each output run sees its input run.
+    Grouped {
+        /// How many, at least 2; the counts of input and output are multiples of it in every subnet.
+        groups: usize,
+    },
+    /// Each channel by itself; its channels are its input's.
     Depthwise,
 }
 
-/// What follows a sum, a batch norm or a linear layer.
+/// The window of a convolution or pool, pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Activation {
-    /// Nothing.
-    None,
-    /// `max(0, x)`.
-    Relu,
-    /// `min(max(0, x), 6)`.
-    Relu6,
-    /// `x · hard_sigmoid(x)` (MobileNet v3, arXiv 1905.02244, section 5.2).
-    HardSwish,
-    /// `relu6(x + 3) / 6`.
-    HardSigmoid,
-    /// `1 / (1 + exp(-x))`.
-    Sigmoid,
+pub struct Kernel {
+    /// Rows.
+    pub h: usize,
+    /// Columns.
+    pub w: usize,
 }
 
-impl Activation {
-    /// Every one of them.
-    pub const ALL: [Activation; 6] = [
-        Activation::None,
-        Activation::Relu,
-        Activation::Relu6,
-        Activation::HardSwish,
-        Activation::HardSigmoid,
-        Activation::Sigmoid,
-    ];
-
-    /// As files write it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Activation::None => "none",
-            Activation::Relu => "relu",
-            Activation::Relu6 => "relu6",
-            Activation::HardSwish => "hard_swish",
-            Activation::HardSigmoid => "hard_sigmoid",
-            Activation::Sigmoid => "sigmoid",
-        }
+impl Kernel {
+    /// As many rows as columns.
+    pub const fn square(side: usize) -> Kernel {
+        Kernel { h: side, w: side }
     }
 
-    /// Its value at `x`, in the formulas of TensorFlow and PyTorch.
-    pub fn apply(self, x: f32) -> f32 {
-        let hard_sigmoid = |x: f32| (x + 3.0).clamp(0.0, 6.0) / 6.0;
-        match self {
-            Activation::None => x,
-            Activation::Relu => x.max(0.0),
-            Activation::Relu6 => x.clamp(0.0, 6.0),
-            Activation::HardSwish => x * hard_sigmoid(x),
-            Activation::HardSigmoid => hard_sigmoid(x),
-            Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
-        }
+    /// Pixels of the window.
+    pub const fn taps(self) -> usize {
+        self.h * self.w
     }
 }
 
 /// Convolution without bias, then batch norm, then an activation.
 ///
-/// Parameters, for a node named `n` at the widest channel counts: `n.weight` `[c_out, c_in, k, k]` (depthwise:
-/// `[c, 1, k, k]`), `n.gamma` and `n.beta` `[c_out]`.
+/// Parameters, for a node named `n` at the widest channel counts: `n.weight` `[c_out, c_in / groups, kh, kw]`
+/// (depthwise: `[c, 1, kh, kw]`), `n.gamma` and `n.beta` `[c_out]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conv {
     /// The node whose output it reads.
     pub input: NodeId,
     /// How channels connect.
     pub kind: ConvKind,
-    /// Side of the square kernel.
-    pub kernel: usize,
+    /// Its window.
+    pub kernel: Kernel,
     /// Stride in both directions.
     pub stride: usize,
     /// Zero padding.
     pub padding: Padding,
-    /// The unit of the output channels.
-    pub unit: UnitId,
+    /// The units whose counts add up to the output channels: mostly one, several where the output is added to a
+    /// concatenation.
+    pub units: Vec<UnitId>,
     /// What follows the batch norm.
     pub activation: Activation,
+}
+
+/// Every input channel to every output channel of a plane of one pixel, with a bias and no batch norm.
+///
+/// Parameters: `n.weight` `[c_out, c_in]` and `n.bias` `[c_out]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Linear {
+    /// The node whose output it reads, 1 × 1 pixels.
+    pub input: NodeId,
+    /// As [`Conv::units`].
+    pub units: Vec<UnitId>,
+    /// What follows the bias.
+    pub activation: Activation,
+}
+
+/// What a pool makes of its window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PoolKind {
+    /// The largest; a backward pass reaches the first of several equal ones, row by row.
+    Max,
+    /// The mean of the pixels on the plane; padding does not count (TFLite; PyTorch's `count_include_pad=False`).
+    Average,
+}
+
+/// Pooling over windows; the channels stay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pool {
+    /// The node whose output it reads.
+    pub input: NodeId,
+    /// What it makes of a window.
+    pub kind: PoolKind,
+    /// Its window.
+    pub kernel: Kernel,
+    /// Stride in both directions.
+    pub stride: usize,
+    /// Pixels that belong to windows but have no value.
+    pub padding: Padding,
 }
 
 /// What a node does.
@@ -105,7 +117,9 @@ pub enum NodeOp {
     Input,
     /// Convolution, batch norm, activation.
     Conv(Conv),
-    /// Sum of two nodes of one shape and unit, then an activation.
+    /// Linear layer with bias, activation.
+    Linear(Linear),
+    /// Sum of two nodes of one shape and width, then an activation.
     Add {
         /// First term.
         a: NodeId,
@@ -114,12 +128,104 @@ pub enum NodeOp {
         /// What follows the sum.
         activation: Activation,
     },
+    /// The channels of `a`, then those of `b`.
+    Concat {
+        /// First channels.
+        a: NodeId,
+        /// Last channels.
+        b: NodeId,
+    },
+    /// Channel `group · (c / groups) + i` becomes channel `i · groups + group` (ShuffleNet, arXiv 1707.01083).
+    Shuffle {
+        /// The node whose output it reads.
+        input: NodeId,
+        /// How many runs of channels are interleaved, at least 2.
+        groups: usize,
+    },
+    /// One of `parts` runs of channels of one length (ShuffleNet v2's channel split).
+    Split {
+        /// The node whose output it reads.
+        input: NodeId,
+        /// Which run, from 0.
+        part: usize,
+        /// How many there are, at least 2.
+        parts: usize,
+    },
+    /// Pooling over windows.
+    Pool(Pool),
+    /// The mean of the whole plane.
+    GlobalAverage {
+        /// The node whose output it reads.
+        input: NodeId,
+    },
+    /// Every channel times the one pixel of its gate (squeeze-and-excite, arXiv 1709.01507).
+    Scale {
+        /// What is scaled.
+        input: NodeId,
+        /// Factors, 1 × 1 pixels, as many channels as the input.
+        gate: NodeId,
+    },
     /// Global average pooling and a linear classifier; always the last node. Parameters `n.weight`
     /// `[classes, c_in]` and `n.bias` `[classes]`.
     Head {
         /// The node whose output it reads.
         input: NodeId,
     },
+}
+
+impl NodeOp {
+    /// The nodes that it reads.
+    pub fn inputs(&self) -> Vec<NodeId> {
+        let mut op = self.clone();
+        op.inputs_mut().into_iter().map(|input| *input).collect()
+    }
+
+    /// See [`NodeOp::inputs`].
+    pub(super) fn inputs_mut(&mut self) -> Vec<&mut NodeId> {
+        match self {
+            NodeOp::Input => vec![],
+            NodeOp::Conv(Conv { input, .. })
+            | NodeOp::Linear(Linear { input, .. })
+            | NodeOp::Pool(Pool { input, .. })
+            | NodeOp::Shuffle { input, .. }
+            | NodeOp::Split { input, .. }
+            | NodeOp::GlobalAverage { input }
+            | NodeOp::Head { input } => vec![input],
+            NodeOp::Add { a, b, .. } | NodeOp::Concat { a, b } | NodeOp::Scale { input: a, gate: b } => {
+                vec![a, b]
+            }
+        }
+    }
+
+    /// The activation that it ends in.
+    pub const fn activation(&self) -> Activation {
+        match self {
+            NodeOp::Conv(Conv { activation, .. })
+            | NodeOp::Linear(Linear { activation, .. })
+            | NodeOp::Add { activation, .. } => *activation,
+            _ => Activation::None,
+        }
+    }
+
+    /// In the words of messages.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            NodeOp::Input => "image",
+            NodeOp::Conv(Conv { kind: ConvKind::Dense, .. }) => "convolution",
+            NodeOp::Conv(Conv { kind: ConvKind::Grouped { .. }, .. }) => "grouped convolution",
+            NodeOp::Conv(Conv { kind: ConvKind::Depthwise, .. }) => "depthwise convolution",
+            NodeOp::Linear(_) => "linear layer",
+            NodeOp::Add { .. } => "sum",
+            NodeOp::Concat { .. } => "concatenation",
+            NodeOp::Shuffle { .. } => "channel shuffle",
+            NodeOp::Split { .. } => "channel split",
+            NodeOp::Pool(Pool { kind: PoolKind::Max, .. }) => "max pool",
+            NodeOp::Pool(Pool { kind: PoolKind::Average, .. }) => "average pool",
+            NodeOp::GlobalAverage { .. } => "global average",
+            NodeOp::Scale { .. } => "channel scaling",
+            NodeOp::Head { .. } => "head",
+        }
+    }
 }
 
 /// A named node.
@@ -199,40 +305,5 @@ impl Graph {
     /// Every unit at its smallest.
     pub fn smallest(&self) -> Channels {
         Channels(self.units.iter().map(Unit::min).collect())
-    }
-
-    /// Output channels of every node under `channels`; the head's are its classes.
-    pub fn node_channels(&self, channels: &Channels) -> Vec<usize> {
-        let mut c: Vec<usize> = Vec::with_capacity(self.nodes.len());
-        for node in &self.nodes {
-            c.push(match &node.op {
-                NodeOp::Input => self.input.c,
-                NodeOp::Conv(conv) => channels.0[conv.unit],
-                NodeOp::Add { a, .. } => c[*a],
-                NodeOp::Head { .. } => self.classes,
-            });
-        }
-        c
-    }
-
-    /// Output height and width of every node; the head's are 1 × 1.
-    pub fn node_planes(&self) -> Vec<(usize, usize)> {
-        let mut p: Vec<(usize, usize)> = Vec::with_capacity(self.nodes.len());
-        for node in &self.nodes {
-            p.push(match &node.op {
-                NodeOp::Input => (self.input.h, self.input.w),
-                NodeOp::Conv(conv) => {
-                    let (h, w) = p[conv.input];
-                    let pad = conv.padding;
-                    let out = |n: usize, before: u8, after: u8| {
-                        (n + usize::from(before) + usize::from(after) - conv.kernel) / conv.stride + 1
-                    };
-                    (out(h, pad.top, pad.bottom), out(w, pad.left, pad.right))
-                }
-                NodeOp::Add { a, .. } => p[*a],
-                NodeOp::Head { .. } => (1, 1),
-            });
-        }
-        p
     }
 }

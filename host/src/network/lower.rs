@@ -1,7 +1,9 @@
 //! The only place that turns a graph and channels into layers: what is priced is what is deployed.
 
-use super::graph::{Activation, Channels, ConvKind, Graph, NodeId, NodeOp};
-use device_bench::LayerSpec;
+use super::graph::{Channels, Conv, ConvKind, Graph, Node, NodeId, NodeOp, Pool, PoolKind, UnitId};
+use super::plane::Window;
+use super::{Activation, Width};
+use device_bench::{LayerSpec, Op};
 use std::collections::BTreeSet;
 
 /// Index of a tensor in [`Lowered::tensor_bytes`].
@@ -88,9 +90,7 @@ pub fn lower(graph: &Graph, channels: &Channels) -> Result<Lowered, LowerError> 
         Lowered { layers: Vec::new(), tensor_bytes: vec![graph.input.h * graph.input.w * graph.input.c] };
     let mut tensor_of_node: Vec<TensorId> = vec![0];
     for (node, n) in graph.nodes.iter().enumerate().skip(1) {
-        if let Some(what) = n.op.without_kernel() {
-            return Err(LowerError::NoKernel { node: n.name.clone(), what });
-        }
+        n.check_kernel()?;
         let sources = n.op.inputs();
         let mut inputs: Vec<TensorId> = sources.iter().map(|&i| tensor_of_node[i]).collect();
         for spec in node_specs(&n.op, planes[sources[0]], c[sources[0]], c[node]) {
@@ -105,23 +105,41 @@ pub fn lower(graph: &Graph, channels: &Channels) -> Result<Lowered, LowerError> 
     Ok(lowered)
 }
 
-/// Every distinct layer that a choice of bins can ask for (per node all pairs of input and output bins), sorted.
-pub fn all_specs(graph: &Graph) -> Vec<LayerSpec> {
-    let units = graph.node_units();
-    let planes = graph.node_planes();
+/// Every distinct layer that a choice of bins can ask for (per node all choices for its input and output), sorted.
+///
+/// # Errors
+/// [`LowerError::NoKernel`] if a node has no int8 kernel.
+pub fn all_specs(graph: &Graph) -> Result<Vec<LayerSpec>, LowerError> {
+    let (widths, planes) = (graph.node_widths(), graph.node_planes());
     let mut specs = BTreeSet::new();
     for (id, node) in graph.nodes.iter().enumerate().skip(1) {
+        node.check_kernel()?;
         let source = node.op.inputs()[0];
-        let choices = |n: NodeId, fixed: usize| units[n].map_or(vec![fixed], |u| graph.units[u].bins.clone());
-        for c_in in choices(source, graph.input.c) {
-            for c_out in choices(id, graph.classes) {
-                if units[id].is_none() || units[id] != units[source] || c_in == c_out {
-                    specs.extend(node_specs(&node.op, planes[source], c_in, c_out));
-                }
-            }
+        for (c_in, c_out) in choices(graph, &widths[source], &widths[id]) {
+            specs.extend(node_specs(&node.op, planes[source], c_in, c_out));
         }
     }
-    specs.into_iter().collect()
+    Ok(specs.into_iter().collect())
+}
+
+/// Channels of two widths under every choice of bins.
+fn choices(graph: &Graph, input: &Width, output: &Width) -> BTreeSet<(usize, usize)> {
+    let units: BTreeSet<UnitId> = input.units().chain(output.units()).collect();
+    let (mut channels, mut bin_idx) = (graph.smallest(), vec![0; graph.units.len()]);
+    let mut pairs = BTreeSet::new();
+    loop {
+        pairs.insert((input.count(&channels), output.count(&channels)));
+        // Counts up: the first unit that has a next bin takes it, those before it start anew.
+        let next = units.iter().find(|&&unit| {
+            let bins = &graph.units[unit].bins;
+            bin_idx[unit] = (bin_idx[unit] + 1) % bins.len();
+            channels.0[unit] = bins[bin_idx[unit]];
+            bin_idx[unit] != 0
+        });
+        if next.is_none() {
+            return pairs;
+        }
+    }
 }
 
 impl Lowered {
@@ -144,17 +162,28 @@ impl Lowered {
     }
 }
 
+impl Node {
+    fn check_kernel(&self) -> Result<(), LowerError> {
+        match self.op.without_kernel() {
+            Some(what) => Err(LowerError::NoKernel { node: self.name.clone(), what }),
+            None => Ok(()),
+        }
+    }
+}
+
 impl NodeOp {
     /// What of it no int8 kernel computes.
     fn without_kernel(&self) -> Option<&'static str> {
-        let activation = match self {
-            NodeOp::Conv(conv) => conv.activation,
-            NodeOp::Add { activation, .. } => *activation,
-            NodeOp::Input | NodeOp::Head { .. } => Activation::None,
-        };
-        match activation {
-            Activation::None | Activation::Relu | Activation::Relu6 => None,
-            Activation::HardSwish | Activation::HardSigmoid | Activation::Sigmoid => Some(activation.name()),
+        match self {
+            NodeOp::Conv(Conv { kind: ConvKind::Grouped { .. }, .. })
+            | NodeOp::Concat { .. }
+            | NodeOp::Shuffle { .. }
+            | NodeOp::Split { .. }
+            | NodeOp::Scale { .. } => Some(self.name()),
+            _ => match self.activation() {
+                Activation::None | Activation::Relu | Activation::Relu6 => None,
+                other => Some(other.name()),
+            },
         }
     }
 }
@@ -178,19 +207,31 @@ fn check_channels(graph: &Graph, channels: &Channels) -> Result<(), LowerError> 
 fn node_specs(op: &NodeOp, (h, w): (usize, usize), c_in: usize, c_out: usize) -> Vec<LayerSpec> {
     let short = |n: usize| u16::try_from(n).expect("Graph::check bounds planes and channels");
     let (h, w, c_in, c_out) = (short(h), short(w), short(c_in), short(c_out));
-    match op {
-        NodeOp::Input => vec![],
-        NodeOp::Conv(conv) => {
-            let (kernel, stride) = (conv.kernel as u8, conv.stride as u8);
-            vec![match conv.kind {
-                ConvKind::Dense => LayerSpec::conv(h, w, c_in, c_out, kernel, stride, conv.padding),
-                ConvKind::Depthwise => LayerSpec::depthwise(h, w, c_in, kernel, stride, conv.padding),
-            }]
+    let windowed = |op: Op, window: Window| LayerSpec {
+        op,
+        in_h: h,
+        in_w: w,
+        c_in,
+        c_out,
+        kernel_h: window.kernel.h as u8,
+        kernel_w: window.kernel.w as u8,
+        stride: window.stride as u8,
+        padding: window.padding,
+    };
+    match (op, op.window()) {
+        (NodeOp::Conv(Conv { kind: ConvKind::Depthwise, .. }), Some(window)) => {
+            vec![windowed(Op::Depthwise, window)]
         }
-        NodeOp::Add { .. } => vec![LayerSpec::add(h, w, c_in)],
-        NodeOp::Head { .. } => {
+        (NodeOp::Conv(_), Some(window)) => vec![windowed(Op::Conv, window)],
+        (NodeOp::Pool(Pool { kind: PoolKind::Max, .. }), Some(window)) => vec![windowed(Op::MaxPool, window)],
+        (NodeOp::Pool(_), Some(window)) => vec![windowed(Op::AvgPool, window)],
+        (NodeOp::Add { .. }, _) => vec![LayerSpec::add(h, w, c_in)],
+        (NodeOp::Linear(_), _) => vec![LayerSpec::linear(c_in, c_out)],
+        (NodeOp::GlobalAverage { .. }, _) => vec![LayerSpec::global_avg_pool(h, w, c_in)],
+        (NodeOp::Head { .. }, _) => {
             vec![LayerSpec::global_avg_pool(h, w, c_in), LayerSpec::linear(c_in, c_out)]
         }
+        _ => unreachable!("Node::check_kernel refuses {}", op.name()),
     }
 }
 
@@ -198,7 +239,6 @@ fn node_specs(op: &NodeOp, (h, w): (usize, usize), c_in: usize, c_out: usize) ->
 mod tests {
     use super::*;
     use crate::network::{Shape, zoo};
-    use device_bench::Op;
 
     fn tiny() -> Graph {
         let shape = Shape { h: 28, w: 28, c: 1 };
@@ -227,7 +267,7 @@ mod tests {
         for name in zoo::NAMES {
             let graph =
                 zoo::network(name, Shape { h: 28, w: 28, c: 1 }, 10, zoo::ZooOptions::default()).unwrap();
-            let specs = all_specs(&graph);
+            let specs = all_specs(&graph).unwrap();
             assert!(specs.is_sorted() && specs.iter().all(|s| s.check().is_ok()));
             for salt in 0..50 {
                 let pick = |(i, u): (usize, &crate::network::Unit)| {

@@ -1,17 +1,30 @@
 //! Networks as graphs with units and bins, and their lowering to layers.
 
+mod activation;
 #[cfg(test)]
 pub(crate) mod arbitrary;
+pub mod channel_map;
 pub mod check;
+mod count;
 pub mod file;
 pub mod graph;
 pub mod lower;
+pub mod plane;
+mod width;
 pub mod zoo;
 
+pub use activation::Activation;
+pub use channel_map::{ChannelMap, WeightMap};
 pub use check::GraphError;
+pub use count::Counts;
 pub use file::{FileError, to_toml};
-pub use graph::{Activation, Channels, Conv, ConvKind, Graph, Node, NodeId, NodeOp, Shape, Unit, UnitId};
+pub use graph::{
+    Channels, Conv, ConvKind, Graph, Kernel, Linear, Node, NodeId, NodeOp, Pool, PoolKind, Shape, Unit,
+    UnitId,
+};
 pub use lower::{LowerError, Lowered, LoweredLayer, TensorId, all_specs, lower};
+pub use plane::Window;
+pub use width::Width;
 
 use std::path::{Path, PathBuf};
 use zoo::{ZooError, ZooOptions};

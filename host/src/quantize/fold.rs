@@ -3,7 +3,7 @@
 use super::QuantizeError;
 use crate::engine::{BN_EPSILON, NodeStatistics, Params, Statistics};
 use crate::network::lower::{Lowered, LoweredLayer, lower};
-use crate::network::{Activation, Channels, Graph, NodeOp};
+use crate::network::{Activation, ChannelMap, Channels, Graph, NodeOp, WeightMap};
 use candle_core::DType;
 use device_bench::{LayerSpec, Op};
 
@@ -40,8 +40,9 @@ pub fn fold(
     statistics: &Statistics,
 ) -> Result<FoldedNetwork, QuantizeError> {
     let Lowered { layers, tensor_bytes } = lower(graph, channels)?;
+    let maps = graph.channel_maps(channels);
     let layers = layers.into_iter().enumerate().map(|(layer_idx, lowered)| {
-        let layer = fold_layer(graph, lowered, params, statistics)?;
+        let layer = fold_layer(graph, &maps, lowered, params, statistics)?;
         if layer.weights.iter().chain(&layer.bias).any(|x| !x.is_finite()) {
             return Err(QuantizeError::NotFinite { what: "a weight or bias", layer_idx });
         }
@@ -52,6 +53,7 @@ pub fn fold(
 
 fn fold_layer(
     graph: &Graph,
+    maps: &[ChannelMap],
     lowered: LoweredLayer,
     params: &Params,
     statistics: &Statistics,
@@ -60,6 +62,15 @@ fn fold_layer(
     let (spec, node_idx) = (lowered.spec, lowered.node);
     let values = |name: &str| values(params, &format!("{}.{name}", node.name));
     let plain = |activation| FoldedLayer { lowered, weights: vec![], bias: vec![], activation };
+    let weights = || -> Result<Vec<f32>, QuantizeError> {
+        let map = graph.weight_map(node_idx, maps).expect("a layer with weights comes from such a node");
+        Ok(kernel_layout(&spec, &map, &values("weight")?))
+    };
+    // The active part of a value per output channel.
+    let vector = |name: &str| -> Result<Vec<f32>, QuantizeError> {
+        let full = values(name)?.0;
+        Ok(maps[node_idx].indices().map(|i| full[i]).collect())
+    };
     match &node.op {
         NodeOp::Conv(conv) => {
             let c_out = usize::from(spec.c_out);
@@ -70,18 +81,16 @@ fn fold_layer(
                 found,
                 wanted: c_out,
             })?;
-            let (scale, bias) = affine(norm, &values("gamma")?.0, &values("beta")?.0);
-            let mut weights = kernel_layout(&spec, &values("weight")?);
+            let (scale, bias) = affine(norm, &vector("gamma")?, &vector("beta")?);
+            let mut weights = weights()?;
             let of_weight = channel_of_weight(&spec);
             weights.iter_mut().enumerate().for_each(|(i, w)| *w *= scale[of_weight(i)]);
             Ok(FoldedLayer { weights, bias, ..plain(conv.activation) })
         }
-        NodeOp::Head { .. } if spec.op == Op::Linear => {
-            let weights = kernel_layout(&spec, &values("weight")?);
-            Ok(FoldedLayer { weights, bias: values("bias")?.0, ..plain(Activation::None) })
+        NodeOp::Linear(_) | NodeOp::Head { .. } if spec.op == Op::Linear => {
+            Ok(FoldedLayer { weights: weights()?, bias: vector("bias")?, ..plain(node.op.activation()) })
         }
-        NodeOp::Add { activation, .. } => Ok(plain(*activation)),
-        NodeOp::Head { .. } | NodeOp::Input => Ok(plain(Activation::None)),
+        op => Ok(plain(op.activation())),
     }
 }
 
@@ -103,16 +112,15 @@ pub(super) fn channel_of_weight(spec: &LayerSpec) -> impl Fn(usize) -> usize + u
     move |i| if depthwise { i % c_out } else { i / per_channel }
 }
 
-/// The active prefix of full-size weights (OIHW or `(classes, c)`), as the int8 kernels lay them out.
-fn kernel_layout(spec: &LayerSpec, (full, dims): &(Vec<f32>, Vec<usize>)) -> Vec<f32> {
-    let (c_in, c_out) = (usize::from(spec.c_in), usize::from(spec.c_out));
+/// The active part of full-size weights (OIHW or `(c_out, c_in)`), as the int8 kernels lay them out.
+fn kernel_layout(spec: &LayerSpec, map: &WeightMap, (full, dims): &(Vec<f32>, Vec<usize>)) -> Vec<f32> {
     let taps = usize::from(spec.kernel_h) * usize::from(spec.kernel_w);
     let at = |o: usize, i: usize, tap: usize| full[(o * dims[1] + i) * taps + tap];
     match spec.op {
-        Op::Depthwise => (0..taps).flat_map(|tap| (0..c_out).map(move |c| at(c, 0, tap))).collect(),
+        Op::Depthwise => (0..taps).flat_map(|tap| map.rows.indices().map(move |c| at(c, 0, tap))).collect(),
         _ => {
-            let row = |o| (0..taps).flat_map(move |tap| (0..c_in).map(move |i| at(o, i, tap)));
-            (0..c_out).flat_map(row).collect()
+            let row = |o| (0..taps).flat_map(move |tap| map.columns.indices().map(move |i| at(o, i, tap)));
+            map.rows.indices().flat_map(row).collect()
         }
     }
 }

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
     use crate::engine::{CandleEngine, Params};
     use crate::network::graph::Shape;
-    use crate::network::{Activation, Conv, ConvKind, Node, NodeOp, Unit};
+    use crate::network::{Activation, Conv, ConvKind, Kernel, Node, NodeOp, Unit};
     use crate::train::{NesterovSgd, SgdParams, recalibrate};
     use candle_core::Device;
     use device_bench::Padding;
@@ -70,10 +70,10 @@ mod tests {
         let conv = Conv {
             input: 0,
             kind: ConvKind::Dense,
-            kernel: 1,
+            kernel: Kernel::square(1),
             stride: 1,
             padding: Padding::NONE,
-            unit: 0,
+            units: vec![0],
             activation: Activation::Relu,
         };
         let node = |name: &str, op| Node { name: name.into(), op };

@@ -22,6 +22,7 @@ impl Core {
                 }
                 NodeOp::Conv(_) | NodeOp::Add { .. } => {}
                 NodeOp::Head { input } => self.head_backward(idx, input, d_logits, params),
+                _ => unreachable!("CpuEngine::new refuses it"),
             }
             let state = &mut self.nodes[idx];
             if std::mem::take(&mut state.has_grad) {
@@ -132,7 +133,7 @@ impl Core {
         }
         let n_weights = match g.kind {
             ConvKind::Depthwise => g.depthwise().packed_len(),
-            ConvKind::Dense => g.taps() * g.c_in * g.c_out,
+            _ => g.taps() * g.c_in * g.c_out,
         };
         let n_chunks = if n_weights > 65536 { CHUNKS / 4 } else { CHUNKS };
         let visit = wants_input.then(|| self.visit(conv.input));
@@ -177,7 +178,7 @@ impl Core {
                 let mut dx = visit.map(|_| unsafe { out.range(image * g.in_len(), g.in_len()) });
                 match g.kind {
                     ConvKind::Depthwise => pass.depthwise(image, scratch, dx.as_deref_mut(), weights),
-                    ConvKind::Dense => pass.dense(image, scratch, dx.as_deref_mut(), weights),
+                    _ => pass.dense(image, scratch, dx.as_deref_mut(), weights),
                 }
                 pass.sums(image * g.in_len(), dx.as_deref(), &all_sums, chunk_idx);
             }

@@ -85,7 +85,7 @@ impl Core {
             next += match node.op {
                 NodeOp::Conv(_) => 3,
                 NodeOp::Head { .. } => 2,
-                NodeOp::Input | NodeOp::Add { .. } => 0,
+                _ => 0,
             };
         }
         Core {
@@ -125,6 +125,7 @@ impl Core {
                 NodeOp::Input => [None, None],
                 NodeOp::Conv(Conv { input, .. }) | NodeOp::Head { input } => [Some(input), None],
                 NodeOp::Add { a, b, .. } => [Some(a), Some(b)],
+                _ => unreachable!("CpuEngine::new refuses it"),
             };
             inputs.into_iter().flatten().for_each(|input| self.nodes[input].consumers_left += 1);
         }
@@ -143,7 +144,7 @@ impl Core {
             w,
             h_out,
             w_out,
-            kernel: conv.kernel,
+            kernel: conv.kernel.h,
             stride: conv.stride,
             top: pad.top.into(),
             left: pad.left.into(),

@@ -29,6 +29,7 @@ impl Core {
                 NodeOp::Conv(conv) => batch[idx] = self.conv_forward(idx, &conv, params, mode),
                 NodeOp::Add { a, b, activation } => self.add_forward(idx, a, b, activation),
                 NodeOp::Head { input } => logits = self.head_forward(idx, input, params),
+                _ => unreachable!("CpuEngine::new refuses it"),
             }
         }
         if mode == Mode::Calibrate {
@@ -100,7 +101,7 @@ impl Core {
                         let m = g.h_out * g.w_out;
                         gemm_nn(isa, (m, g.c_out, k), &[0], columns, k, packed, z, Into::Replace);
                     }
-                    ConvKind::Dense => {
+                    _ => {
                         let taps = g.tap_offsets(g.padded_row(), g.c_in);
                         for (oy, z) in z.chunks_exact_mut(g.w_out * g.c_out).enumerate() {
                             let xs = &padded[oy * g.stride * g.padded_row()..];
@@ -130,7 +131,7 @@ impl Core {
         let (mut means, mut variances) = (Vec::new(), Vec::new());
         for k in 0..g.c_out {
             let (mean, variance) = match mode {
-                Mode::Evaluate => {
+                Mode::Evaluate | Mode::Frozen => {
                     let running = self.statistics.nodes[idx].as_ref().expect("checked before the pass");
                     (running.mean[k].into(), running.variance[k].into())
                 }

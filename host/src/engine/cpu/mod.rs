@@ -24,7 +24,7 @@ use self::core::Core;
 use self::op::NetOp;
 use self::simd::Isa;
 use super::statistics::batch_checked;
-use super::{Engine, Mode, Params, Statistics};
+use super::{Dropout, Engine, Mode, Params, Statistics};
 use crate::network::{Channels, Graph};
 
 /// Runs a [`Graph`] with this crate's own kernels.
@@ -50,6 +50,9 @@ impl CpuEngine {
         if let Some(what) = unsupported::unsupported(&graph) {
             bail!("{}: the CPU engine cannot train {what} yet; use the Candle engine", graph.name);
         }
+        if params.n_switches() > 1 {
+            bail!("{}: the CPU engine has no switchable batch norm yet; use the Candle engine", graph.name);
+        }
         let vars: Vec<Var> = params.vars().into_iter().map(|(_, var)| var).collect();
         if !vars.iter().all(|var| var.device().is_cpu() && var.dtype() == DType::F32) {
             bail!("{}: the CPU engine needs f32 parameters on the CPU", graph.name);
@@ -72,6 +75,9 @@ impl CpuEngine {
 impl Engine for CpuEngine {
     fn logits(&self, images: &Tensor, channels: &Channels, mode: Mode) -> Result<Tensor> {
         batch_checked(&self.graph, images, channels)?;
+        if mode == Mode::Frozen {
+            bail!("{}: the CPU engine has no frozen batch norm yet; use the Candle engine", self.graph.name);
+        }
         if mode == Mode::Evaluate {
             self.core().statistics.check(&self.graph, channels)?;
         }
@@ -90,6 +96,23 @@ impl Engine for CpuEngine {
         for (grad, var) in self.core().grads.iter_mut().zip(&*self.vars) {
             store.insert(var, Tensor::from_slice(grad, var.shape(), &Device::Cpu)?);
             grad.fill(0.0);
+        }
+        Ok(())
+    }
+
+    fn set_switch(&self, switch: usize) -> Result<()> {
+        if switch > 0 {
+            bail!(
+                "{}: the CPU engine has no switchable batch norm yet; use the Candle engine",
+                self.graph.name
+            );
+        }
+        Ok(())
+    }
+
+    fn set_dropout(&self, dropout: Option<Dropout>) -> Result<()> {
+        if dropout.is_some() {
+            bail!("{}: the CPU engine has no dropout yet; use the Candle engine", self.graph.name);
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use super::simd::Isa;
 use super::*;
 use crate::engine::CandleEngine;
-use crate::network::{Activation, Conv, ConvKind, Node, NodeOp, Unit};
+use crate::network::{Activation, Conv, ConvKind, Kernel, Node, NodeOp, Unit};
 
 /// Builds small graphs; the spatial sizes and paddings are deliberately uneven.
 struct Builder(Graph);
@@ -40,7 +40,8 @@ impl Builder {
     ) -> usize {
         let [top, bottom, left, right] = pad;
         let padding = Padding { top, bottom, left, right };
-        self.node(NodeOp::Conv(Conv { input, kind, kernel, stride, padding, unit, activation }))
+        let (kernel, units) = (Kernel::square(kernel), vec![unit]);
+        self.node(NodeOp::Conv(Conv { input, kind, kernel, stride, padding, units, activation }))
     }
 
     fn head(mut self, input: usize) -> Graph {

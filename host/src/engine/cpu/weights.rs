@@ -9,7 +9,7 @@ pub fn pack_forward(g: &Geometry, weight: &[f32], packed: &mut Vec<f32>) {
     let (taps, c_in, c_in_max) = (g.taps(), g.c_in, g.c_in_max);
     match g.kind {
         ConvKind::Depthwise => g.depthwise().pack(weight, |t| t, packed),
-        ConvKind::Dense => {
+        _ => {
             let get = |row: usize, o: usize| weight[(o * c_in_max + row % c_in) * taps + row / c_in];
             pack(g.c_out, taps * c_in, get, packed);
         }
@@ -23,10 +23,8 @@ pub fn pack_backward(g: &Geometry, flipped: bool, weight: &[f32], packed: &mut V
     match (g.kind, flipped) {
         (ConvKind::Depthwise, true) => g.depthwise().pack(weight, |t| taps - 1 - t, packed),
         (ConvKind::Depthwise, false) => g.depthwise().pack(weight, |t| t, packed),
-        (ConvKind::Dense, true) => {
-            pack(c_in, taps * c_out, |row, i| at(row % c_out, i, taps - 1 - row / c_out), packed)
-        }
-        (ConvKind::Dense, false) => pack(taps * c_in, c_out, |o, q| at(o, q % c_in, q / c_in), packed),
+        (_, true) => pack(c_in, taps * c_out, |row, i| at(row % c_out, i, taps - 1 - row / c_out), packed),
+        (_, false) => pack(taps * c_in, c_out, |o, q| at(o, q % c_in, q / c_in), packed),
     }
 }
 

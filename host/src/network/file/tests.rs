@@ -58,7 +58,10 @@ fn a_file_gives_the_graph_that_it_describes() {
     assert_eq!(graph.units[0].bins, [8, 16]);
     assert_eq!(graph.node_planes()[1..], [(14, 14), (14, 14), (14, 14), (1, 1)], "14 = (28 + 1 - 3) / 2 + 1");
     let NodeOp::Conv(depthwise) = &graph.nodes[2].op else { panic!("{:?}", graph.nodes[2]) };
-    assert_eq!((depthwise.unit, depthwise.stride, depthwise.activation), (0, 1, Activation::None));
+    assert_eq!(
+        (&depthwise.units[..], depthwise.stride, depthwise.activation),
+        (&[0][..], 1, Activation::None)
+    );
     assert!(matches!(graph.nodes[3].op, NodeOp::Add { a: 1, b: 2, activation: Activation::Relu }));
     assert_eq!(read(&to_toml(&graph)).unwrap(), graph);
 }
@@ -161,7 +164,8 @@ proptest! {
         genes in prop::collection::vec(prop::array::uniform4(0..10_000usize), 1..30),
     ) {
         let genes: Vec<Gene> = genes;
-        let graph = arbitrary::graph(&genes);
+        let graph = arbitrary::any_graph(&genes);
+        prop_assert_eq!(graph.check(), Ok(()));
         prop_assert_eq!(parse(&to_toml(&graph), graph.input, graph.classes, ZooOptions::default()).unwrap(), graph);
     }
 

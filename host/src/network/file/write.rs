@@ -1,7 +1,8 @@
 //! A graph's indices made names.
 
-use super::{File, FileNode, FileOp, FilePadding, FileUnit, IMAGE};
-use crate::network::graph::{Conv, ConvKind, Graph, Node, NodeId, NodeOp};
+use super::{File, FileKernel, FileNode, FileOp, FilePadding, FileUnit, FileUnits, IMAGE};
+use crate::network::graph::{ConvKind, Graph, Node, NodeId, NodeOp, PoolKind, UnitId};
+use device_bench::Padding;
 use toml::Spanned;
 
 const HEADER: &str =
@@ -32,8 +33,54 @@ fn write_node(graph: &Graph, node: &Node) -> FileNode {
         0 => spanned(IMAGE),
         _ => spanned(&graph.nodes[node].name),
     };
-    let bare = FileNode {
-        name: spanned(&node.name),
+    let units = |units: &[UnitId]| match units {
+        [unit] => FileUnits::One(graph.units[*unit].name.clone()),
+        units => FileUnits::Sum(units.iter().map(|&unit| graph.units[unit].name.clone()).collect()),
+    };
+    let mut written = bare(&node.name);
+    match &node.op {
+        NodeOp::Input => unreachable!("Graph::check refuses a second input"),
+        NodeOp::Conv(conv) => {
+            written.op = if conv.kind == ConvKind::Depthwise { FileOp::Depthwise } else { FileOp::Conv };
+            written.unit = Some(Spanned::new(0..0, units(&conv.units)));
+            if let ConvKind::Grouped { groups } = conv.kind {
+                written.groups = Some(groups);
+            }
+            written.activation = Some(conv.activation);
+        }
+        NodeOp::Linear(linear) => {
+            written.op = FileOp::Linear;
+            written.unit = Some(Spanned::new(0..0, units(&linear.units)));
+            written.activation = Some(linear.activation);
+        }
+        NodeOp::Add { activation, .. } => (written.op, written.activation) = (FileOp::Add, Some(*activation)),
+        NodeOp::Concat { .. } => written.op = FileOp::Concat,
+        NodeOp::Scale { .. } => written.op = FileOp::Scale,
+        NodeOp::Shuffle { groups, .. } => (written.op, written.groups) = (FileOp::Shuffle, Some(*groups)),
+        NodeOp::Split { part, parts, .. } => {
+            (written.op, written.part, written.parts) = (FileOp::Split, Some(*part), Some(*parts));
+        }
+        NodeOp::Pool(pool) if pool.kind == PoolKind::Max => written.op = FileOp::MaxPool,
+        NodeOp::Pool(_) => written.op = FileOp::AveragePool,
+        NodeOp::GlobalAverage { .. } => written.op = FileOp::GlobalAverage,
+        NodeOp::Head { .. } => {}
+    }
+    if let Some(window) = node.op.window() {
+        let (h, w) = (window.kernel.h, window.kernel.w);
+        written.kernel = Some(if h == w { FileKernel::Square(h) } else { FileKernel::Sides([h, w]) });
+        (written.stride, written.padding) = (Some(window.stride), Some(padding(window.padding)));
+    }
+    match node.op.inputs()[..] {
+        [a, b] => written.inputs = Some([name(a), name(b)]),
+        [a] => written.input = Some(name(a)),
+        _ => unreachable!("an operator reads one node or two"),
+    }
+    written
+}
+
+fn bare(name: &str) -> FileNode {
+    FileNode {
+        name: spanned(name),
         op: FileOp::Head,
         input: None,
         inputs: None,
@@ -41,32 +88,14 @@ fn write_node(graph: &Graph, node: &Node) -> FileNode {
         kernel: None,
         stride: None,
         padding: None,
+        groups: None,
+        part: None,
+        parts: None,
         activation: None,
-    };
-    match &node.op {
-        NodeOp::Input => unreachable!("Graph::check refuses a second input"),
-        NodeOp::Head { input } => FileNode { input: Some(name(*input)), ..bare },
-        NodeOp::Add { a, b, activation } => FileNode {
-            op: FileOp::Add,
-            inputs: Some([name(*a), name(*b)]),
-            activation: Some(*activation),
-            ..bare
-        },
-        NodeOp::Conv(conv) => FileNode {
-            op: if conv.kind == ConvKind::Depthwise { FileOp::Depthwise } else { FileOp::Conv },
-            input: Some(name(conv.input)),
-            unit: (conv.kind == ConvKind::Dense).then(|| spanned(&graph.units[conv.unit].name)),
-            kernel: Some(conv.kernel),
-            stride: Some(conv.stride),
-            padding: Some(padding(conv)),
-            activation: Some(conv.activation),
-            ..bare
-        },
     }
 }
 
-fn padding(conv: &Conv) -> FilePadding {
-    let p = conv.padding;
+fn padding(p: Padding) -> FilePadding {
     let sides = [p.top, p.bottom, p.left, p.right];
     if sides.iter().all(|&side| side == p.top) { FilePadding::All(p.top) } else { FilePadding::Sides(sides) }
 }

@@ -1,7 +1,7 @@
 //! MobileNet v1 (arXiv 1704.04861) in two forms for small images.
 
 use super::{Builder, dense, depthwise};
-use crate::network::graph::{Activation, NodeOp};
+use crate::network::{Activation, NodeOp};
 
 /// Stem channels, then `(channels, stride)` of each depthwise-separable block.
 pub(super) struct Form {

@@ -3,8 +3,9 @@
 mod mobilenet_v1;
 mod resnet8;
 
+use super::Activation;
 use super::check::GraphError;
-use super::graph::{Activation, Conv, ConvKind, Graph, Node, NodeId, NodeOp, Shape, Unit, UnitId};
+use super::graph::{Conv, ConvKind, Graph, Kernel, Node, NodeId, NodeOp, Shape, Unit, UnitId};
 use device_bench::Padding;
 
 /// The names of [`network`].
@@ -105,7 +106,8 @@ impl Builder {
     fn conv(&mut self, name: impl Into<String>, input: NodeId, unit: UnitId, form: Form) -> NodeId {
         let Form { kind, kernel, stride, activation } = form;
         let padding = Padding::all((kernel / 2) as u8);
-        self.node(name, NodeOp::Conv(Conv { input, kind, kernel, stride, padding, unit, activation }))
+        let (kernel, units) = (Kernel::square(kernel), vec![unit]);
+        self.node(name, NodeOp::Conv(Conv { input, kind, kernel, stride, padding, units, activation }))
     }
 }
 

@@ -1,7 +1,8 @@
 //! ResNet-8 of MLPerf Tiny's image classification: three residual blocks of 16, 32 and 64 channels.
 
 use super::{Builder, dense};
-use crate::network::graph::{Activation, NodeId, NodeOp, UnitId};
+use crate::network::Activation;
+use crate::network::graph::{NodeId, NodeOp, UnitId};
 
 /// Stem and first block share a unit: the block's shortcut is the identity.
 pub(super) fn build(b: &mut Builder) {

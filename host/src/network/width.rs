@@ -1,0 +1,133 @@
+//! How many channels a node has, as a function of the units.
+
+use super::graph::{Channels, Graph, NodeOp, Unit, UnitId};
+use std::collections::BTreeMap;
+
+/// `(constant + Σ factor · unit) / parts` channels, in lowest terms: two equal widths agree in every subnet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Width {
+    constant: usize,
+    factors: BTreeMap<UnitId, usize>,
+    parts: usize,
+}
+
+impl Width {
+    /// The same in every subnet.
+    pub fn constant(n: usize) -> Width {
+        Width { constant: n, factors: BTreeMap::new(), parts: 1 }
+    }
+
+    /// The sum of the units' counts.
+    pub fn sum(units: &[UnitId]) -> Width {
+        let mut factors = BTreeMap::new();
+        units.iter().for_each(|&unit| *factors.entry(unit).or_insert(0) += 1);
+        Width { constant: 0, factors, parts: 1 }
+    }
+
+    /// Both, one after the other.
+    pub fn concat(&self, other: &Width) -> Width {
+        let mut factors = BTreeMap::new();
+        for (width, times) in [(self, other.parts), (other, self.parts)] {
+            width.factors.iter().for_each(|(&unit, f)| *factors.entry(unit).or_insert(0) += f * times);
+        }
+        let constant = self.constant * other.parts + other.constant * self.parts;
+        Width { constant, factors, parts: self.parts * other.parts }.reduced()
+    }
+
+    /// One of `parts` equal runs.
+    pub fn split(&self, parts: usize) -> Width {
+        Width { parts: self.parts * parts, ..self.clone() }.reduced()
+    }
+
+    fn reduced(mut self) -> Width {
+        let common = self.factors.values().fold(gcd(self.constant, self.parts), |a, &b| gcd(a, b));
+        self.constant /= common;
+        self.parts /= common;
+        self.factors.values_mut().for_each(|factor| *factor /= common);
+        self
+    }
+
+    /// Channels of the subnet `channels`.
+    pub fn count(&self, channels: &Channels) -> usize {
+        let sum: usize = self.factors.iter().map(|(&unit, factor)| factor * channels.0[unit]).sum();
+        (self.constant + sum) / self.parts
+    }
+
+    /// The units that it depends on, ascending.
+    pub fn units(&self) -> impl Iterator<Item = UnitId> + '_ {
+        self.factors.keys().copied()
+    }
+
+    /// Whether no unit changes it.
+    pub fn is_constant(&self) -> bool {
+        self.factors.is_empty()
+    }
+
+    /// Whether every choice of bins gives a multiple of `n` (each of its terms does).
+    pub(super) fn is_multiple_of(&self, n: usize, units: &[Unit]) -> bool {
+        let by = n * self.parts;
+        let even =
+            |(&unit, factor): (&UnitId, &usize)| units[unit].bins.iter().all(|bin| (bin * factor) % by == 0);
+        self.constant % by == 0 && self.factors.iter().all(even)
+    }
+
+    /// Whether widths made of it can be counted in 64 bits.
+    pub(super) fn is_small(&self) -> bool {
+        self.parts <= 1 << 16 && self.constant <= 1 << 32 && self.factors.values().all(|&f| f <= 1 << 32)
+    }
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+impl NodeOp {
+    /// The width of its output, whose inputs have `widths`.
+    pub(super) fn width(&self, graph: &Graph, widths: &[Width]) -> Width {
+        match self {
+            NodeOp::Input => Width::constant(graph.input.c),
+            NodeOp::Conv(conv) => Width::sum(&conv.units),
+            NodeOp::Linear(linear) => Width::sum(&linear.units),
+            NodeOp::Concat { a, b } => widths[*a].concat(&widths[*b]),
+            NodeOp::Split { input, parts, .. } => widths[*input].split(*parts),
+            NodeOp::Pool(pool) => widths[pool.input].clone(),
+            NodeOp::Add { a: input, .. }
+            | NodeOp::Shuffle { input, .. }
+            | NodeOp::GlobalAverage { input }
+            | NodeOp::Scale { input, .. } => widths[*input].clone(),
+            NodeOp::Head { .. } => Width::constant(graph.classes),
+        }
+    }
+}
+
+impl Graph {
+    /// The width of every node's output; the head's are its classes.
+    pub fn node_widths(&self) -> Vec<Width> {
+        let mut widths: Vec<Width> = Vec::with_capacity(self.nodes.len());
+        for node in &self.nodes {
+            widths.push(node.op.width(self, &widths));
+        }
+        widths
+    }
+
+    /// Output channels of every node under `channels`; the head's are its classes.
+    pub fn node_channels(&self, channels: &Channels) -> Vec<usize> {
+        self.node_widths().iter().map(|width| width.count(channels)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_of_a_concatenation_have_the_width_of_the_whole() {
+        let u = Width::sum(&[0]);
+        let half = u.concat(&u).split(2);
+        assert_eq!(half, u);
+        let mixed = Width::sum(&[0, 1]).split(2);
+        assert_eq!(mixed.concat(&mixed), Width::sum(&[1, 0]));
+        assert_eq!(mixed.concat(&Width::constant(3)).count(&Channels(vec![4, 6])), 8);
+        assert_ne!(mixed, Width::sum(&[0]));
+    }
+}
