@@ -78,7 +78,7 @@ fn unit(graph: &mut Graph, pick: usize, shape: usize, step: usize) -> UnitId {
 
 fn window(plane: (usize, usize), shape: usize) -> (Kernel, usize, Padding) {
     let side = [1, 3, 2][shape % 3].min(plane.0.min(plane.1));
-    let stride = if shape % 7 == 0 { 2 } else { 1 };
+    let stride = if shape.is_multiple_of(7) { 2 } else { 1 };
     let (before, after) = ((side - 1) / 2, side / 2);
     let [top, bottom, left, right] = [before, after, before, after].map(|n| n as u8);
     (Kernel::square(side), stride, Padding { top, bottom, left, right })

@@ -16,7 +16,7 @@ pub struct ChannelMap {
 impl ChannelMap {
     /// The first `n`.
     pub fn prefix(n: usize) -> ChannelMap {
-        ChannelMap::of([0..n])
+        ChannelMap::of(std::iter::once(0..n))
     }
 
     fn of(parts: impl IntoIterator<Item = Range<usize>>) -> ChannelMap {

@@ -68,7 +68,7 @@ impl Width {
         let by = n * self.parts;
         let even =
             |(&unit, factor): (&UnitId, &usize)| units[unit].bins.iter().all(|bin| (bin * factor) % by == 0);
-        self.constant % by == 0 && self.factors.iter().all(even)
+        self.constant.is_multiple_of(by) && self.factors.iter().all(even)
     }
 
     /// Whether widths made of it can be counted in 64 bits.
