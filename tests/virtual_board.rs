@@ -8,7 +8,7 @@ use edgeslim::firmware;
 use edgeslim_tests::case::{Random, bytes, random_case};
 use edgeslim_tests::open;
 
-fn loads_runs_and_answers(name: &str, kernels: &str) {
+fn loads_runs_and_answers(name: &str, kernels: &str, counter: Counter) {
     let mut link = open(name);
     assert_eq!(link.info().board, name);
     assert!(link.info().arena_bytes > 4096 && link.info().model_bytes >= 128 * 1024, "{:?}", link.info());
@@ -16,38 +16,43 @@ fn loads_runs_and_answers(name: &str, kernels: &str) {
     assert!(used.stack > 0 && used.stack < used.stack_size, "{name}: {used:?}");
     assert!(link.info().compiler.starts_with("rustc 1."), "{:?}", link.info());
     assert_eq!(link.info().kernels, kernels);
-    // QEMU has a cycle counter that stands still.
-    assert_eq!(link.info().counter, Some(Counter::SysTick));
+    // QEMU has a cycle counter of Cortex-M that stands still.
+    assert_eq!(link.info().counter, Some(counter));
 }
 
 #[test]
 fn the_m0_loads_runs_and_answers() {
-    loads_runs_and_answers("virtual-m0", "portable");
+    loads_runs_and_answers("virtual-m0", "portable", Counter::SysTick);
 }
 
 #[test]
 fn the_m3_loads_runs_and_answers() {
-    loads_runs_and_answers("virtual-m3", "portable");
+    loads_runs_and_answers("virtual-m3", "portable", Counter::SysTick);
 }
 
 #[test]
 fn the_m4_loads_runs_and_answers() {
-    loads_runs_and_answers("virtual-m4", "dsp");
+    loads_runs_and_answers("virtual-m4", "dsp", Counter::SysTick);
 }
 
 #[test]
 fn the_m7_loads_runs_and_answers() {
-    loads_runs_and_answers("virtual-m7", "dsp");
+    loads_runs_and_answers("virtual-m7", "dsp", Counter::SysTick);
 }
 
 #[test]
 fn the_m33_loads_runs_and_answers() {
-    loads_runs_and_answers("virtual-m33", "dsp");
+    loads_runs_and_answers("virtual-m33", "dsp", Counter::SysTick);
+}
+
+#[test]
+fn the_rv32_loads_runs_and_answers() {
+    loads_runs_and_answers("virtual-rv32", "portable", Counter::Mcycle);
 }
 
 #[test]
 fn a_panic_a_hard_fault_and_a_used_up_stack_arrive_as_typed_faults() {
-    for name in ["virtual-m0", "virtual-m4"] {
+    for name in ["virtual-m0", "virtual-m4", "virtual-rv32"] {
         for wanted in [FaultKind::Panic, FaultKind::HardFault, FaultKind::StackOverflow] {
             let mut link = open(name);
             let error = link.request(&Request::Crash { kind: wanted }, |_| Some(())).unwrap_err();
@@ -58,6 +63,14 @@ fn a_panic_a_hard_fault_and_a_used_up_stack_arrive_as_typed_faults() {
             match wanted {
                 FaultKind::StackOverflow => assert_eq!(location, "the end of its stack"),
                 FaultKind::Panic => assert!(location.contains("main.rs:"), "{location}"),
+                FaultKind::HardFault if name == "virtual-rv32" => {
+                    let register = |name| registers.iter().find(|r| r.0 == name).unwrap().1;
+                    assert!(
+                        [register("pc"), register("ra"), register("sp")].iter().all(|&word| word >> 31 == 1)
+                    );
+                    assert_eq!(register("mcause"), 2, "an illegal instruction: {error}");
+                    assert!(error.to_string().contains("mcause 0x"), "{error}");
+                }
                 FaultKind::HardFault => {
                     let register = |name| registers.iter().find(|r| r.0 == name).unwrap().1;
                     assert!(register("pc") != 0 && register("sp") != 0 && register("psr") & 0xff == 0);
@@ -117,4 +130,9 @@ fn random_layers_are_byte_exact_on_the_portable_build_of_the_m3() {
 #[test]
 fn random_layers_are_byte_exact_on_the_portable_build_of_the_m0() {
     layers_agree_with_the_host("virtual-m0", 1_000);
+}
+
+#[test]
+fn random_layers_are_byte_exact_on_the_rv32() {
+    layers_agree_with_the_host("virtual-rv32", 1_000);
 }

@@ -125,7 +125,7 @@ pub struct Hello<'a> {
     pub protocol: u16,
     /// Name of the board file that the firmware was built for.
     pub board: &'a str,
-    /// CPUID register.
+    /// CPUID register; `misa` of a RISC-V core.
     pub cpuid: u32,
     /// What counts time; none is proven to.
     pub counter: Option<Counter>,
@@ -183,6 +183,8 @@ pub enum Counter {
     SysTick,
     /// The 32-bit cycle counter; used only where it was seen to count what the system timer counts.
     Dwt,
+    /// `mcycle` of a RISC-V core, 64 bits.
+    Mcycle,
 }
 
 /// Caches of the core, of instructions and data; those of a flash controller are not among them.
@@ -227,7 +229,8 @@ pub enum Refusal {
     Kernel(KernelError),
     /// No counter counts the core's cycles, so nothing can be timed.
     #[error(
-        "the board has no counter of its core's cycles: the system timer stands still, or counts another clock"
+        "the board has no counter of its core's cycles: the system timer, or mcycle of a RISC-V core, stands still, \
+         counts another clock or is not there"
     )]
     NoCounter,
     /// The blob in the model region is no model for this firmware.
@@ -261,13 +264,14 @@ impl Refusal {
 pub enum FaultKind {
     /// A Rust panic: a bug of ours.
     Panic,
-    /// The processor's HardFault.
+    /// The processor's HardFault; of a RISC-V core, any exception.
     HardFault,
     /// The stack was used up: it has grown into the arena.
     StackOverflow,
 }
 
-/// The state of the core at a failure; zero where the core has no such register.
+/// The state of the core at a failure; zero where the core has no such register. Of a RISC-V core, `pc` is `mepc`, `lr`
+/// `ra`, `psr` `mstatus`, `cfsr` `mcause` and `mmfar` `mtval`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault<'a> {
     /// How.

@@ -81,7 +81,7 @@ pub fn build_shifted(board: &BoardFile, memory: &MemoryMap) -> Result<PathBuf, F
     build_at(board, memory, CodeStart::Shifted)
 }
 
-/// Where code begins behind the vector table.
+/// Where code begins, behind the vector table where there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CodeStart {
     Usual,
@@ -104,7 +104,7 @@ fn build_at(board: &BoardFile, memory: &MemoryMap, start: CodeStart) -> Result<P
         .env("EDGESLIM_FIRMWARE", version()?)
         .env("CARGO_TARGET_DIR", &out)
         .env("EDGESLIM_BOARD", &board.name)
-        .env("EDGESLIM_MEMORY", linker_memory(memory, start))
+        .env("EDGESLIM_MEMORY", linker_memory(board, memory, start))
         .env("EDGESLIM_TICKS", ticks.to_string())
         .env("EDGESLIM_TIMER_TICKS", timer_ticks.to_string())
         .env("EDGESLIM_CACHES", board.caches_in_words())
@@ -187,19 +187,12 @@ fn rustc_with(target: &str) -> Result<String, FirmwareError> {
     }
 }
 
-fn linker_memory(map: &MemoryMap, start: CodeStart) -> String {
+fn linker_memory(board: &BoardFile, map: &MemoryMap, start: CodeStart) -> String {
     let MemoryMap { code, model, ram } = map;
-    let code_start = match start {
-        CodeStart::Usual => String::new(),
-        // cortex-m-rt's name for the start of the code.
-        CodeStart::Shifted => {
-            format!("_stext = ADDR(.vector_table) + SIZEOF(.vector_table) + {SHIFT_BYTES};\n")
-        }
-    };
     let stack_bytes = STACK_BYTES.min((ram.end - ram.start) / 4);
     format!(
         "MEMORY {{\n  FLASH : ORIGIN = {:#x}, LENGTH = {:#x}\n  RAM : ORIGIN = {:#x}, LENGTH = {:#x}\n}}\n\
-         _model_start = {:#x};\n_model_end = {:#x};\n_stack_bottom = {:#x};\n{code_start}",
+         _model_start = {:#x};\n_model_end = {:#x};\n_stack_bottom = {:#x};\n{}",
         code.start,
         code.end - code.start,
         ram.start,
@@ -207,7 +200,37 @@ fn linker_memory(map: &MemoryMap, start: CodeStart) -> String {
         model.start,
         model.end,
         ram.end - stack_bytes,
+        if board.is_riscv() { riscv_rt(start) } else { cortex_m_rt(start) },
     )
+}
+
+/// What cortex-m-rt's script lets a board say.
+fn cortex_m_rt(start: CodeStart) -> String {
+    match start {
+        CodeStart::Usual => String::new(),
+        CodeStart::Shifted => {
+            format!("_stext = ADDR(.vector_table) + SIZEOF(.vector_table) + {SHIFT_BYTES};\n")
+        }
+    }
+}
+
+/// What riscv-rt's script wants of a board: where each kind of section goes. Code begins with the entry.
+fn riscv_rt(start: CodeStart) -> String {
+    let mut text = "_ram_start = ORIGIN(RAM);\n".to_owned();
+    for (section, memory) in [
+        ("TEXT", "FLASH"),
+        ("RODATA", "FLASH"),
+        ("DATA", "RAM"),
+        ("BSS", "RAM"),
+        ("HEAP", "RAM"),
+        ("STACK", "RAM"),
+    ] {
+        text += &format!("REGION_ALIAS(\"REGION_{section}\", {memory});\n");
+    }
+    if start == CodeStart::Shifted {
+        text += &format!("_stext = ORIGIN(FLASH) + {SHIFT_BYTES};\n");
+    }
+    text
 }
 
 fn not_started(tool: &str) -> impl FnOnce(io::Error) -> FirmwareError {

@@ -2,34 +2,30 @@
 #![no_std]
 #![no_main]
 
-mod cache;
-mod clock;
+#[cfg(target_arch = "arm")]
+#[path = "cortex_m/mod.rs"]
+mod arch;
+#[cfg(target_arch = "riscv32")]
+#[path = "riscv/mod.rs"]
+mod arch;
 mod fault;
 mod link;
 mod memory;
 mod runner;
 mod timing;
+mod unit;
 
-use clock::BoardClock;
-use cortex_m::peripheral::{CPUID, NVIC, Peripherals};
-use cortex_m_rt::entry;
 use device_bench::kernels::{KERNEL_REVISION, KernelSet};
 use device_bench::wire::{FaultKind, Hello, MAX_FRAME, PAGE, PROTOCOL, Request, Response};
 use link::Link;
 use runner::Runner;
 
-#[entry]
-fn main() -> ! {
-    static mut FRAME: [u8; MAX_FRAME] = [0; MAX_FRAME];
-    static mut FIGURES: [u64; PAGE] = [0; PAGE];
+/// Serves the host for ever. The start-up code of the core calls it once.
+fn run(frame: &'static mut [u8; MAX_FRAME], figures: &'static mut [u64; PAGE]) -> ! {
     memory::paint_stack();
-    disable_interrupts();
-    let mut link = Link::new(FRAME);
-    let clock = Peripherals::take().and_then(|mut core| {
-        cache::enable(&mut core.SCB, &mut core.CPUID);
-        BoardClock::start(core)
-    });
-    let mut runner = Runner::new(clock, FIGURES);
+    arch::disable_interrupts();
+    let mut link = Link::new(frame);
+    let mut runner = Runner::new(arch::start_clock(), figures);
     loop {
         let runner = &mut runner;
         link.serve(move |request| {
@@ -39,17 +35,6 @@ fn main() -> ! {
             }
             response
         });
-    }
-}
-
-/// All that a boot loader may have left on; the system timer's exception is none of them.
-fn disable_interrupts() {
-    // SAFETY: disabling interrupts is sound at any time.
-    let registers = unsafe { &(*NVIC::PTR).icer };
-    let n_registers = if cfg!(armv6m) { 1 } else { registers.len() };
-    for register in registers.iter().take(n_registers) {
-        // SAFETY: as above.
-        unsafe { register.write(!0) };
     }
 }
 
@@ -66,7 +51,7 @@ fn answer<'a>(request: Request<'_>, runner: &'a mut Runner) -> Response<'a> {
         Request::Spin { n_loops } => runner.spin(n_loops),
         Request::RamUsed => Ok(runner.ram_used()),
         Request::Crash { kind: FaultKind::Panic } => panic!("asked for by the host"),
-        Request::Crash { kind: FaultKind::HardFault } => cortex_m::asm::udf(),
+        Request::Crash { kind: FaultKind::HardFault } => arch::undefined(),
         Request::Crash { kind: FaultKind::StackOverflow } => {
             memory::overflow_stack();
             Ok(Response::Done)
@@ -80,10 +65,9 @@ fn hello(runner: &Runner) -> Hello<'static> {
     Hello {
         protocol: PROTOCOL,
         board: env!("EDGESLIM_BOARD"),
-        // SAFETY: CPUID is a read-only register that every Cortex-M has.
-        cpuid: unsafe { (*CPUID::PTR).base.read() },
+        cpuid: arch::core_id(),
         counter: runner.clock.as_ref().map(|clock| clock.counter),
-        caches: cache::enabled(),
+        caches: arch::caches(),
         model_address,
         model_bytes,
         arena_bytes: memory::arena_bytes(),

@@ -1,6 +1,6 @@
 //! Runs the model that the host has written into the model region.
 
-use crate::clock::BoardClock;
+use crate::arch::BoardClock;
 use crate::memory;
 use device_bench::infer;
 use device_bench::kernels::KernelSet;

@@ -50,10 +50,38 @@ pub fn cycle_counter(reading: u64) -> Counted {
     Counted { ticks: least + above, wraps }
 }
 
+/// A counter of 64 bits that is read in halves: the high one before and after the low one, which may carry in between.
+///
+/// Without a branch, so that every reading costs the same; exact if less than 2^31 ticks pass during it.
+pub fn two_halves(high_before: u32, low: u32, high_after: u32) -> u64 {
+    // A low half that has just begun anew was read after the carry.
+    let carry = high_after.wrapping_sub(high_before) & (!low >> 31);
+    u64::from(high_before.wrapping_add(carry)) << 32 | u64::from(low)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// What the three reads of [`two_halves`] give of a counter that shows `ticks` at the middle one.
+    fn read_in_halves(ticks: u64, before: u64, after: u64) -> u64 {
+        let high = |ticks: u64| (ticks >> 32) as u32;
+        two_halves(high(ticks.wrapping_sub(before)), ticks as u32, high(ticks.wrapping_add(after)))
+    }
+
+    #[test]
+    fn a_carry_between_the_halves_is_told_wherever_it_falls() {
+        for high in [0u64, 1, 6, u64::from(u32::MAX)] {
+            let carry = high << 32;
+            for offset in -3i64..=3 {
+                let ticks = carry.wrapping_add_signed(offset);
+                for (before, after) in [(0, 0), (1, 1), (2, 0), (0, 2), (4, 4), (1 << 20, 1 << 20)] {
+                    assert_eq!(read_in_halves(ticks, before, after), ticks, "{ticks:#x} -{before} +{after}");
+                }
+            }
+        }
+    }
 
     /// What a timer shows `ticks` after its restart.
     fn timer_at(ticks: u64) -> u32 {
@@ -73,6 +101,13 @@ mod tests {
             let after = (ticks + 4 * delay) >> SYSTEM_TIMER_BITS;
             let reading = system_timer_reading(before as u32, timer_at(ticks), after as u32);
             prop_assert_eq!(system_timer(reading).ticks, ticks);
+        }
+
+        #[test]
+        fn two_halves_are_exact_however_long_the_reads_take(
+            ticks: u64, before in 0u64..1 << 30, after in 0u64..1 << 30,
+        ) {
+            prop_assert_eq!(read_in_halves(ticks, before, after), ticks);
         }
 
         #[test]

@@ -5,7 +5,7 @@
 //! number `N`. Accesses are counted over all openings of that serial number in this process: a probe that is opened
 //! again does not fail anew.
 
-use crate::{Error, Result, cortex::Cortex};
+use crate::{Error, Result, cortex::Cortex, hart::Hart};
 use std::{
     collections::BTreeMap,
     str::FromStr,
@@ -84,6 +84,22 @@ impl FromStr for Fault {
     }
 }
 
+/// Those that a RISC-V board can have: it has no system timer, and its data do not come in blocks.
+pub(crate) const RISC_V: &[Fault] =
+    &[Fault::Drop, Fault::Stall, Fault::HardFault, Fault::Reset, Fault::Halt, Fault::Stack];
+
+/// Their names, in a list.
+pub(crate) fn names(faults: &[Fault]) -> String {
+    let named = Fault::ALL.into_iter().filter(|(_, fault)| faults.contains(fault));
+    named.map(|(name, _)| name).collect::<Vec<_>>().join(", ")
+}
+
+/// A board on which faults strike.
+pub trait Board {
+    /// Does to the board what is done to it, whether its core runs or not.
+    fn strike(&mut self, fault: Fault) -> Result<()>;
+}
+
 /// What is still to strike, and when.
 #[derive(Debug, Default)]
 struct Script {
@@ -146,11 +162,23 @@ impl Faults {
         Ok(Faults { script, unplugged: false, corrupting: Vec::new() })
     }
 
+    /// As [`Faults::open`], for a board that has only some of the faults.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchFault`] too.
+    pub fn open_some(serial: &str, known: &[Fault]) -> Result<Self> {
+        let faults = Self::open(serial)?;
+        let script = faults.script.lock().unwrap_or_else(PoisonError::into_inner);
+        let all_known = script.pending.iter().all(|(_, fault)| known.contains(fault));
+        drop(script);
+        if all_known { Ok(faults) } else { Err(Error::NoSuchFault(serial.to_owned())) }
+    }
+
     /// Counts an access, and lets what is due strike before it.
     ///
     /// # Errors
     /// That of the access, if it fails.
-    pub fn access(&mut self, core: &mut Cortex) -> Result<()> {
+    pub fn access(&mut self, board: &mut impl Board) -> Result<()> {
         for fault in self.due() {
             match fault {
                 Fault::Drop => self.unplugged = true,
@@ -159,7 +187,7 @@ impl Faults {
                     return Err(Error::TimedOut);
                 }
                 Fault::Corrupt | Fault::CorruptOffset | Fault::CorruptWrite => self.corrupting.push(fault),
-                of_the_board => of_the_board.strike(core)?,
+                of_the_board => board.strike(of_the_board)?,
             }
         }
         if self.unplugged { Err(Error::Unplugged) } else { Ok(()) }
@@ -198,21 +226,33 @@ impl Faults {
     }
 }
 
-impl Fault {
-    /// Does to the board what is done to it, whether its core runs or not.
-    fn strike(self, core: &mut Cortex) -> Result<()> {
-        match self {
-            Fault::HardFault => core.jump(NOWHERE),
-            Fault::Reset => core.reset(),
-            Fault::Halt => core.halt_by_another(),
-            Fault::LockUp => core.lock_up(),
-            Fault::Stack => core.overwrite_stack(DEEP_CALLS_BYTES),
-            Fault::Stuck => core.qemu.write(SYST_CSR, &[0; 4]),
+impl Board for Cortex {
+    fn strike(&mut self, fault: Fault) -> Result<()> {
+        match fault {
+            Fault::HardFault => self.jump(NOWHERE),
+            Fault::Reset => self.reset(),
+            Fault::Halt => self.halt_by_another(),
+            Fault::LockUp => self.lock_up(),
+            Fault::Stack => self.overwrite_stack(DEEP_CALLS_BYTES),
+            Fault::Stuck => self.qemu.write(SYST_CSR, &[0; 4]),
             Fault::Slow => {
-                let control = core.qemu.read_u32(SYST_CSR)? & !SYST_CORE_CLOCK;
-                core.qemu.write(SYST_CSR, &control.to_le_bytes())
+                let control = self.qemu.read_u32(SYST_CSR)? & !SYST_CORE_CLOCK;
+                self.qemu.write(SYST_CSR, &control.to_le_bytes())
             }
-            Fault::Glitch => core.qemu.write(SYST_CVR, &[0; 4]),
+            Fault::Glitch => self.qemu.write(SYST_CVR, &[0; 4]),
+            // Those of the probe.
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Board for Hart {
+    fn strike(&mut self, fault: Fault) -> Result<()> {
+        match fault {
+            Fault::HardFault => self.jump(NOWHERE),
+            Fault::Reset => self.reset_itself(),
+            Fault::Halt => self.halt(),
+            Fault::Stack => self.overwrite_stack(DEEP_CALLS_BYTES),
             // Those of the probe.
             _ => Ok(()),
         }

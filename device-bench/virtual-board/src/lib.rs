@@ -3,14 +3,18 @@
 //! [`register`] makes the virtual boards appear in probe-rs's own [`Lister`](probe_rs::probe::list::Lister);
 //! everything above the debug port is then probe-rs's code, the same as for a real board. Layers, from the
 //! outside in: `probe` (what probe-rs sees), `dap` (debug port and memory access port), `cortex` (the debug
-//! registers of a Cortex-M, which QEMU lacks), `qemu` (process, bus, run control). Boards that fail on purpose are asked
+//! registers of a Cortex-M, which QEMU lacks), `qemu` (process, bus, run control). Of a RISC-V board: `jtag` (probe and
+//! debug transport module), `debug_module`, `hart` (debug state and registers), `qemu`. Boards that fail on purpose are asked
 //! for by serial numbers such as `mps2-an386 drop@1200` ([`Fault`]).
 
 mod cortex;
 mod dap;
+mod debug_module;
 mod faults;
 mod gdb;
+mod hart;
 mod hex;
+mod jtag;
 mod machine;
 mod probe;
 mod qemu;
@@ -19,8 +23,8 @@ mod qtest;
 mod rom_table;
 
 pub use faults::{Fault, accesses, inject};
-pub use machine::{MACHINES, Machine};
-pub use qemu::{QEMU, Qemu, version};
+pub use machine::{Emulator, MACHINES, Machine};
+pub use qemu::{Qemu, version};
 
 use probe_rs::{
     config::Registry,
@@ -39,17 +43,30 @@ pub const MIN_QEMU: (u32, u32) = (7, 2);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no QEMU on this machine.
-    #[error("{QEMU} is not installed; on Debian and Ubuntu: apt install qemu-system-arm")]
-    NotInstalled,
+    #[error("{} is not installed; on Debian and Ubuntu: apt install {}", emulator.program(), emulator.package())]
+    NotInstalled {
+        /// The program that is missing.
+        emulator: Emulator,
+    },
     /// QEMU is older than [`MIN_QEMU`].
-    #[error("{QEMU} is version {}.{}, virtual boards need {}.{} or newer; install a newer qemu-system-arm", .found.0, .found.1, MIN_QEMU.0, MIN_QEMU.1)]
+    #[error(
+        "{} is version {}.{}, virtual boards need {}.{} or newer; install a newer {}",
+        emulator.program(), found.0, found.1, MIN_QEMU.0, MIN_QEMU.1, emulator.package()
+    )]
     TooOld {
+        /// The program.
+        emulator: Emulator,
         /// Major and minor version found.
         found: (u32, u32),
     },
     /// QEMU's version text has no number.
-    #[error("cannot read a version from `{QEMU} --version`: {0:?}")]
-    Version(String),
+    #[error("cannot read a version from `{} --version`: {text:?}", emulator.program())]
+    Version {
+        /// The program.
+        emulator: Emulator,
+        /// What it printed.
+        text: String,
+    },
     /// No virtual board has this name.
     #[error("no virtual board `{0}`; the machines are in virtual_board::MACHINES")]
     UnknownMachine(String),
@@ -77,6 +94,9 @@ pub enum Error {
         known = Fault::ALL.map(|(name, _)| name).join(", ")
     )]
     Script(String),
+    /// A fault that the board cannot have.
+    #[error("`{0}`: a RISC-V board has these faults only: {known}", known = faults::names(faults::RISC_V))]
+    NoSuchFault(String),
     /// The probe was pulled off, on purpose.
     #[error("the probe is gone, as if its cable had been pulled")]
     Unplugged,

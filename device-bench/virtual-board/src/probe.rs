@@ -1,9 +1,10 @@
 //! What probe-rs sees: a probe that speaks SWD, and the factory that lists one for every machine.
 
 use crate::{
-    Error, MACHINES, Machine, VENDOR_ID,
+    Emulator, Error, MACHINES, Machine, VENDOR_ID,
     dap::{Dap, arm_error},
     faults::Faults,
+    jtag::JtagProbe,
     qemu::Qemu,
 };
 use probe_rs::{
@@ -30,8 +31,7 @@ struct VirtualProbe {
 }
 
 impl VirtualProbe {
-    fn open(serial: &str) -> crate::Result<Self> {
-        let machine = Machine::named(serial).ok_or_else(|| Error::UnknownMachine(serial.to_owned()))?;
+    fn open(machine: &'static Machine, serial: &str) -> crate::Result<Self> {
         let faults = Faults::open(serial)?;
         let dap = Dap::new(Qemu::start(machine)?)?;
         Ok(VirtualProbe { dap, faults, name: format!("virtual board {}", machine.name), speed_khz: 4000 })
@@ -170,7 +170,12 @@ impl ProbeFactory for Factory {
         if selector.vendor_id != VENDOR_ID {
             return Err(ProbeCreationError::NotFound.into());
         }
-        Ok(Box::new(VirtualProbe::open(selector.serial_number.as_deref().unwrap_or_default())?))
+        let serial = selector.serial_number.as_deref().unwrap_or_default();
+        let machine = Machine::named(serial).ok_or_else(|| Error::UnknownMachine(serial.to_owned()))?;
+        Ok(match machine.emulator {
+            Emulator::Arm => Box::new(VirtualProbe::open(machine, serial)?),
+            Emulator::RiscV32 => Box::new(JtagProbe::open(machine, serial)?),
+        })
     }
 
     fn list_probes(&self) -> Vec<ProbeListItem> {

@@ -1,6 +1,7 @@
 //! A QEMU process seen as silicon: memory bus, run control, reset.
 
-use crate::{Error, MIN_QEMU, Machine, Result, gdb::Gdb, machine::ICOUNT_SHIFT, qmp::Qmp, qtest::Qtest};
+use crate::machine::{Emulator, ICOUNT_SHIFT, Machine};
+use crate::{Error, MIN_QEMU, Result, gdb::Gdb, qmp::Qmp, qtest::Qtest};
 use std::os::unix::process::CommandExt as _;
 use std::{
     fs::File,
@@ -11,9 +12,6 @@ use std::{
     thread,
     time::Duration,
 };
-
-/// The program that emulates the boards.
-pub const QEMU: &str = "qemu-system-arm";
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// From a socket that closes to the end of its process.
@@ -44,23 +42,26 @@ impl Drop for Qemu {
 ///
 /// # Errors
 /// [`Error::NotInstalled`], [`Error::TooOld`], or [`Error::Version`] for a text without a version.
-pub fn version() -> std::result::Result<(u32, u32), Error> {
-    let output = Command::new(QEMU).arg("--version").output().map_err(missing)?;
-    check_version(&String::from_utf8_lossy(&output.stdout))
+pub fn version(emulator: Emulator) -> std::result::Result<(u32, u32), Error> {
+    let output = Command::new(emulator.program()).arg("--version").output().map_err(missing(emulator))?;
+    check_version(emulator, &String::from_utf8_lossy(&output.stdout))
 }
 
-fn check_version(text: &str) -> Result<(u32, u32)> {
+fn check_version(emulator: Emulator, text: &str) -> Result<(u32, u32)> {
     let number = text.split("version ").nth(1).unwrap_or_default();
     let mut parts = number.split(|c: char| !c.is_ascii_digit()).map(str::parse);
     let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else {
-        return Err(Error::Version(text.trim().to_owned()));
+        return Err(Error::Version { emulator, text: text.trim().to_owned() });
     };
-    if (major, minor) < MIN_QEMU { Err(Error::TooOld { found: (major, minor) }) } else { Ok((major, minor)) }
+    if (major, minor) < MIN_QEMU {
+        return Err(Error::TooOld { emulator, found: (major, minor) });
+    }
+    Ok((major, minor))
 }
 
-fn missing(error: std::io::Error) -> Error {
-    match error.kind() {
-        ErrorKind::NotFound => Error::NotInstalled,
+fn missing(emulator: Emulator) -> impl Fn(std::io::Error) -> Error {
+    move |error| match error.kind() {
+        ErrorKind::NotFound => Error::NotInstalled { emulator },
         _ => Error::Io(error),
     }
 }
@@ -71,7 +72,7 @@ impl Qemu {
     /// # Errors
     /// Those of [`version`], and [`Error::Ended`] with QEMU's own words if it does not start.
     pub fn start(machine: &'static Machine) -> Result<Self> {
-        version()?;
+        version(machine.emulator)?;
         let mut stderr = tempfile::tempfile()?;
         let (mut child, sockets) = spawn(machine, stderr.try_clone()?)?;
         let (qtest, qmp, gdb) = match greet(sockets) {
@@ -96,7 +97,7 @@ impl Qemu {
             stopped_by_itself: false,
         };
         qemu.registers = qemu.gdb.register_numbers()?;
-        qemu.write_factory_image()?;
+        qemu.gdb.write(machine.boot_address, &machine.factory_image())?;
         qemu.reset()?;
         Ok(qemu)
     }
@@ -112,15 +113,6 @@ impl Qemu {
 
     pub(crate) fn running(&self) -> bool {
         self.running
-    }
-
-    /// A vector table that leads to `b .`: an empty board would lock up when resumed, and take QEMU along.
-    fn write_factory_image(&mut self) -> Result<()> {
-        let boot = self.machine.boot_address;
-        let mut image = self.machine.stack_top.to_le_bytes().to_vec();
-        (1..16).for_each(|_| image.extend((boot + 0x40 + 1).to_le_bytes()));
-        image.extend([0xfe, 0xe7, 0xfe, 0xe7]);
-        self.gdb.write(boot, &image)
     }
 
     /// Resets the machine, which must be stopped and stays so.
@@ -168,13 +160,18 @@ impl Qemu {
         !self.running && std::mem::take(&mut self.stopped_by_itself)
     }
 
-    fn number(&self, name: &str) -> Option<u32> {
+    /// The number of a register by its gdb name, if this core has it.
+    pub(crate) fn number(&self, name: &str) -> Option<u32> {
         self.registers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|&(_, number)| number)
     }
 
     /// A register's low and high word by its gdb name; zero where this core has none.
     pub(crate) fn register(&mut self, name: &str) -> Result<(u32, u32)> {
-        let Some(number) = self.number(name) else { return Ok((0, 0)) };
+        self.number(name).map_or(Ok((0, 0)), |number| self.numbered(number))
+    }
+
+    /// A register's low and high word.
+    pub(crate) fn numbered(&mut self, number: u32) -> Result<(u32, u32)> {
         let mut bytes = self.gdb.register(number)?;
         bytes.resize(8, 0);
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
@@ -182,7 +179,10 @@ impl Qemu {
     }
 
     pub(crate) fn set_register(&mut self, name: &str, value: u32) -> Result<()> {
-        let Some(number) = self.number(name) else { return Ok(()) };
+        self.number(name).map_or(Ok(()), |number| self.set_numbered(number, value))
+    }
+
+    pub(crate) fn set_numbered(&mut self, number: u32, value: u32) -> Result<()> {
         self.gdb.set_register(number, value)
     }
 
@@ -234,8 +234,8 @@ const CHARDEVS: [&str; 3] = ["qtest", "qmp", "gdb"];
 
 /// QEMU and the host's ends of its [`CHARDEVS`]: pairs of sockets without names, of which nothing can be left behind.
 fn spawn(machine: &Machine, stderr: File) -> Result<(Child, [UnixStream; 3])> {
-    let mut command = Command::new(QEMU);
-    command.args(["-M", machine.name, "-accel", "tcg", "-S"]);
+    let mut command = Command::new(machine.emulator.program());
+    command.args(["-M", machine.name, "-accel", "tcg", "-S"]).args(machine.arguments());
     command.args(["-icount", &format!("shift={ICOUNT_SHIFT}")]);
     command.args(["-nodefaults", "-display", "none", "-serial", "none", "-monitor", "none"]);
     let [qtest, qmp, gdb] = [UnixStream::pair()?, UnixStream::pair()?, UnixStream::pair()?];
@@ -250,7 +250,7 @@ fn spawn(machine: &Machine, stderr: File) -> Result<(Child, [UnixStream; 3])> {
     die_with_us(&mut command);
     inherit(&mut command, theirs.each_ref().map(AsRawFd::as_raw_fd));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
-    let child = command.spawn().map_err(missing)?;
+    let child = command.spawn().map_err(missing(machine.emulator))?;
     for end in &ours {
         end.set_read_timeout(Some(ANSWER_TIMEOUT))?;
     }
@@ -312,10 +312,15 @@ mod tests {
 
     #[test]
     fn an_old_qemu_is_refused_with_both_versions() {
-        let error = check_version("QEMU emulator version 6.2.0 (Debian 1:6.2)").unwrap_err().to_string();
+        let error = check_version(Emulator::Arm, "QEMU emulator version 6.2.0 (Debian 1:6.2)")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("version 6.2") && error.contains("7.2 or newer"), "{error}");
-        assert_eq!(check_version("QEMU emulator version 10.0.2 (Debian)").unwrap(), (10, 0));
-        assert!(matches!(check_version("hello"), Err(Error::Version(_))));
+        assert_eq!(
+            check_version(Emulator::RiscV32, "QEMU emulator version 10.0.2 (Debian)").unwrap(),
+            (10, 0)
+        );
+        assert!(matches!(check_version(Emulator::Arm, "hello"), Err(Error::Version { .. })));
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! What the core says of itself, before anything runs on it.
 
 use super::{BoardError, BoardFile};
-use probe_rs::{Core, MemoryInterface as _};
+use probe_rs::{Core, MemoryInterface as _, RegisterId};
 
 const CPUID: u64 = 0xE000_ED00;
 /// Media and floating-point feature register: 0 without a floating-point unit.
 const MVFR0: u64 = 0xE000_EF40;
 const VTOR: u64 = 0xE000_ED08;
+/// Width and extensions of a RISC-V core.
+const MISA: RegisterId = RegisterId(0x301);
 
 /// Architectures, each of which runs what those before it run, baseline Armv8-M apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +46,16 @@ fn part(cpuid: u32) -> u32 {
 
 /// Refuses firmware that the core cannot run: it would end in a fault that tells nothing.
 pub(super) fn check(core: &mut Core<'_>, board: &BoardFile) -> Result<(), BoardError> {
+    if board.is_riscv() {
+        let error = super::link::failed(&board.name, "reading misa");
+        let misa = core.read_core_reg::<u32>(MISA).map_err(|e| error(e.into()))?;
+        return check_isa(misa, &board.target).map_err(|(core, advice)| BoardError::Core {
+            board: board.name.clone(),
+            core,
+            target: board.target.clone(),
+            advice,
+        });
+    }
     let mut word = |address, step| {
         core.read_word_32(address).map_err(|e| super::link::failed(&board.name, step)(e.into()))
     };
@@ -89,6 +101,35 @@ fn check_target(cpuid: u32, fpu: bool, target: &str) -> Result<(), (String, Stri
     Ok(())
 }
 
+/// The name of what `misa` tells, such as `RV32IMC`; none if it tells nothing (Privileged Architecture, 3.1.1).
+pub(super) fn isa(misa: u32) -> Option<String> {
+    // In the order of the naming conventions; the other letters are no extensions of code.
+    let letters = "IEMAFDCV".chars().filter(|letter| has(misa, *letter));
+    (misa != 0).then(|| "RV32".chars().chain(letters).collect())
+}
+
+fn has(misa: u32, letter: char) -> bool {
+    misa >> (letter as u32 - 'A' as u32) & 1 == 1
+}
+
+/// As [`check_target`], of a RISC-V core by its `misa`; one that tells nothing is trusted.
+fn check_isa(misa: u32, target: &str) -> Result<(), (String, String)> {
+    let Some(name) = isa(misa) else { return Ok(()) };
+    let triple = target.split('-').next().unwrap_or_default();
+    let runs = |letters: &str| letters.to_uppercase().chars().all(|letter| has(misa, letter));
+    let Some(letters) = triple.strip_prefix("riscv32") else {
+        return Err((name, format!("{triple} is no target for it")));
+    };
+    if runs(letters) {
+        return Ok(());
+    }
+    let best = ["imac", "imc", "im", "i"].into_iter().find(|letters| runs(letters));
+    let advice = best.map_or("there is no firmware for it".to_owned(), |letters| {
+        format!("write target = \"riscv32{letters}-unknown-none-elf\" in the board file")
+    });
+    Err((name, advice))
+}
+
 /// Whether the vector table can be moved to `address`: a Cortex-M0 cannot, its exceptions would go elsewhere.
 pub(super) fn check_vectors(core: &mut Core<'_>, address: u64, board: &BoardFile) -> Result<(), BoardError> {
     let error = super::link::failed(&board.name, "setting the vector table");
@@ -116,6 +157,29 @@ mod tests {
         ] {
             let (core, advice) = check_target(cpuid, fpu, target).unwrap_err();
             assert!(advice.contains(best), "{core}: {target}: {advice}");
+        }
+    }
+
+    /// `misa` of a 32-bit core with these extensions.
+    fn misa(letters: &str) -> u32 {
+        letters.chars().fold(1 << 30, |misa, letter| misa | 1 << (letter as u32 - 'A' as u32))
+    }
+
+    #[test]
+    fn a_risc_v_core_runs_what_needs_no_other_extensions() {
+        let target = "riscv32imc-unknown-none-elf";
+        for letters in ["IMC", "IMCU", "IMACUX", "IMAFDC"] {
+            assert_eq!(check_isa(misa(letters), target), Ok(()), "{letters}");
+        }
+        assert_eq!(check_isa(0, target), Ok(()));
+        for (letters, target, name, told) in [
+            ("EC", target, "RV32EC", "no firmware"),
+            ("IMU", target, "RV32IM", "riscv32im-unknown"),
+            ("IMCU", "riscv32imac-unknown-none-elf", "RV32IMC", "riscv32imc-unknown"),
+            ("IMCU", "thumbv6m-none-eabi", "RV32IMC", "no target"),
+        ] {
+            let (core, advice) = check_isa(misa(letters), target).unwrap_err();
+            assert!(core == name && advice.contains(told), "{letters}: {core}: {advice}");
         }
     }
 

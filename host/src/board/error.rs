@@ -314,7 +314,7 @@ fn layout_advice(source: &LayoutError) -> &'static str {
         LayoutError::TooSmall { .. } | LayoutError::Missing { .. } => {
             "; try the other `run_from`, or a smaller `model_bytes`, in the board file"
         }
-        LayoutError::RiscV | LayoutError::Core { .. } | LayoutError::Reserved { .. } => "",
+        LayoutError::RiscV { .. } | LayoutError::Core { .. } | LayoutError::Reserved { .. } => "",
     }
 }
 

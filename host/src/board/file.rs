@@ -6,12 +6,13 @@ use probe_rs::config::{Registry, RegistryError};
 use serde::{Deserialize, Serialize};
 use std::{fmt, io::ErrorKind, path::Path};
 
-const EMBEDDED: [&str; 14] = [
+const EMBEDDED: [&str; 15] = [
     include_str!("../../../device-bench/boards/virtual-m0.toml"),
     include_str!("../../../device-bench/boards/virtual-m3.toml"),
     include_str!("../../../device-bench/boards/virtual-m4.toml"),
     include_str!("../../../device-bench/boards/virtual-m7.toml"),
     include_str!("../../../device-bench/boards/virtual-m33.toml"),
+    include_str!("../../../device-bench/boards/virtual-rv32.toml"),
     include_str!("../../../device-bench/boards/nucleo-l4r5zi.toml"),
     include_str!("../../../device-bench/boards/nucleo-f446re.toml"),
     include_str!("../../../device-bench/boards/nucleo-h743zi.toml"),
@@ -200,6 +201,11 @@ impl BoardFile {
         let machine = self.machine.as_deref().and_then(virtual_board::Machine::named);
         let machine = machine.ok_or_else(|| BoardError::Unit { board: self.name.clone() })?;
         Ok(machine.instructions_per_ticks())
+    }
+
+    /// Whether its core is RISC-V, by its target.
+    pub fn is_riscv(&self) -> bool {
+        self.target.starts_with("riscv")
     }
 
     /// The caches as the firmware's build and a table's provenance spell them: `i d`, or nothing.

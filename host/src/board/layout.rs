@@ -13,12 +13,13 @@ pub const MIN_MODEL_BYTES: u64 = 4 * 1024;
 /// The least RAM for statics, stack and arena.
 pub const MIN_DATA_BYTES: u64 = 8 * 1024;
 /// A vector table is aligned to its size rounded up to a power of two; no Cortex-M has a larger one in use here.
+/// RISC-V cores have none, and are content with it.
 const VECTORS_ALIGN: u64 = 1024;
-/// Of the stack (the procedure call standard's) and of the model.
-const ALIGN: u64 = 8;
+/// Of the stack (RISC-V's calling convention; Arm's wants 8) and of the model.
+const ALIGN: u64 = 16;
 
 /// Chips whose flash holds words that firmware must not overwrite or has to bring, by the beginning of their names.
-pub const RESERVED_FLASH: [(&str, &str); 8] = [
+pub const RESERVED_FLASH: [(&str, &str); 9] = [
     ("S32K1", "its flash configuration field at 0x400 can lock the chip for good"),
     ("R7FA", "its option-setting memory lies among the code, from 0x400 on"),
     ("R7JA", "its option-setting memory lies among the code, from 0x400 on"),
@@ -26,7 +27,23 @@ pub const RESERVED_FLASH: [(&str, &str); 8] = [
     ("CC26", "its customer configuration is the end of the flash"),
     ("RP2040", "its boot ROM wants a second-stage boot loader at the start of the flash"),
     ("RP235", "its boot ROM wants an image definition at the start of the flash"),
+    ("HPM", "its boot ROM wants a flash configuration and an image header at the start of the flash"),
     ("MIMXRT", "its boot ROM wants a FlexSPI header at the start of the flash"),
+];
+
+const RV32E: &str =
+    "its core is a QingKe V2 (RV32EC), which has half of the registers; the firmware is built for RV32IMC";
+const NO_MCYCLE: &str = "its QingKe core has no mcycle that its manual tells of, and the firmware has no other counter for RISC-V";
+
+/// RISC-V chips that cannot be served yet, by the beginning of their names; the first that fits.
+pub const UNSERVED_RISCV: [(&str, &str); 7] = [
+    ("CH32V00", RV32E),
+    ("CH32M00", RV32E),
+    ("CH641", RV32E),
+    ("CH643", NO_MCYCLE),
+    ("CH32V", NO_MCYCLE),
+    ("CH32X", NO_MCYCLE),
+    ("CH32", NO_MCYCLE),
 ];
 
 /// The regions that the firmware is linked into; addresses as the core sees them.
@@ -43,13 +60,14 @@ pub struct MemoryMap {
 /// Why no firmware can be linked for a chip.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
-    /// A RISC-V core.
-    #[error(
-        "its core is RISC-V, not supported yet: the firmware has no start-up code and no counter (mcycle) for it"
-    )]
-    RiscV,
-    /// Some other core that is no Cortex-M.
-    #[error("its core is {core}; edgeslim measures on Cortex-M")]
+    /// A RISC-V core that lacks what the firmware needs.
+    #[error("{why}")]
+    RiscV {
+        /// What is missing.
+        why: &'static str,
+    },
+    /// A core of another kind.
+    #[error("its core is {core}; edgeslim measures on Cortex-M and 32-bit RISC-V")]
     Core {
         /// probe-rs's name of the core type.
         core: String,
@@ -86,7 +104,7 @@ impl MemoryMap {
     /// - In flash it takes the largest region that the chip boots from; the model begins at a sector of its own.
     ///
     /// # Errors
-    /// [`LayoutError`]: the chip has no Cortex-M core or too little memory.
+    /// [`LayoutError`]: no core that the firmware runs on, or too little memory.
     pub fn of(
         target: &Target,
         run_from: RunFrom,
@@ -115,7 +133,13 @@ impl Memory {
         let core = target.cores.first().ok_or(LayoutError::Missing { what: "core" })?;
         match core.core_type {
             CoreType::Armv6m | CoreType::Armv7m | CoreType::Armv7em | CoreType::Armv8m => {}
-            CoreType::Riscv | CoreType::Riscv64 => return Err(LayoutError::RiscV),
+            CoreType::Riscv => {
+                match UNSERVED_RISCV.iter().find(|(prefix, _)| target.name.starts_with(prefix)) {
+                    Some((_, why)) => return Err(LayoutError::RiscV { why }),
+                    None => {}
+                }
+            }
+            CoreType::Riscv64 => return Err(LayoutError::Core { core: "64-bit RISC-V".to_owned() }),
             other => return Err(LayoutError::Core { core: format!("{other:?}") }),
         }
         let regions = |kind: fn(&MemoryRegion) -> bool| {

@@ -54,7 +54,7 @@ impl Wait {
 pub struct BoardInfo {
     /// Name of the board file it was built for.
     pub board: String,
-    /// CPUID register.
+    /// CPUID register; `misa` of a RISC-V core.
     pub cpuid: u32,
     /// What counts time; `None` if nothing was proven to.
     pub counter: Option<Counter>,
@@ -79,9 +79,9 @@ pub struct BoardInfo {
 }
 
 impl BoardInfo {
-    /// The core's name by its CPUID, if it is a known one.
-    pub fn core(&self) -> Option<&'static str> {
-        cpu::name(self.cpuid)
+    /// The core's name by [`BoardInfo::cpuid`], if it tells one; `board` says which register that is.
+    pub fn core(&self, board: &BoardFile) -> Option<String> {
+        if board.is_riscv() { cpu::isa(self.cpuid) } else { cpu::name(self.cpuid).map(str::to_owned) }
     }
 }
 
@@ -220,7 +220,10 @@ impl Link {
         while !rest.is_empty() {
             match channel.write(&mut core, rest) {
                 Ok(n) => rest = &rest[n..],
-                Err(e) => return Err(watch::explain(&mut core, &self.board, error(e.into()))),
+                Err(e) => {
+                    drop(core);
+                    return Err(watch::explain(&mut self.session, &self.board, error(e.into())));
+                }
             }
             if start.elapsed() > Wait::SHORT.timeout {
                 return Err(silent(&self.board, Wait::SHORT.timeout, &mut core));
@@ -235,8 +238,7 @@ impl Link {
         if let Ok(Response::Fault(fault)) = postcard::from_bytes(&message) {
             return Err(self.fault(&fault));
         }
-        let mut core = self.session.core(0).map_err(|e| failed(&self.board, "the core")(e.into()))?;
-        watch::check(&mut core, &self.board)?;
+        watch::check(&mut self.session, &self.board)?;
         Ok(message)
     }
 
@@ -255,12 +257,17 @@ impl Link {
             match channel.read(&mut core, &mut buffer) {
                 Ok(0) if start.elapsed() > timeout => return Err(silent(&self.board, timeout, &mut core)),
                 Ok(0) if watched.elapsed() > WATCH_EVERY => {
-                    watch::check(&mut core, &self.board)?;
+                    drop(core);
+                    watch::check(&mut self.session, &self.board)?;
+                    core = self.session.core(0).map_err(|e| failed(&self.board, "the core")(e.into()))?;
                     watched = Instant::now();
                 }
                 Ok(0) => thread::sleep(IDLE),
                 Ok(n) => self.received.push(&buffer[..n]),
-                Err(e) => return Err(watch::explain(&mut core, &self.board, error(e.into()))),
+                Err(e) => {
+                    drop(core);
+                    return Err(watch::explain(&mut self.session, &self.board, error(e.into())));
+                }
             }
         }
     }
@@ -272,7 +279,9 @@ impl Link {
             FaultKind::StackOverflow => "the end of its stack".to_owned(),
         };
         let Fault { kind, pc, lr, sp, psr, cfsr, hfsr, mmfar, bfar, .. } = *fault;
-        let registers = vec![
+        let riscv =
+            vec![("pc", pc), ("ra", lr), ("sp", sp), ("mstatus", psr), ("mcause", cfsr), ("mtval", mmfar)];
+        let arm = vec![
             ("pc", pc),
             ("lr", lr),
             ("sp", sp),
@@ -282,6 +291,7 @@ impl Link {
             ("mmfar", mmfar),
             ("bfar", bfar),
         ];
+        let registers = if self.file.is_riscv() { riscv } else { arm };
         BoardError::Fault { board: self.board.clone(), kind, location, registers }
     }
 }

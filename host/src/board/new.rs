@@ -89,6 +89,9 @@ fn core_of(target: &Target) -> (&'static str, &'static str, &'static str) {
             "thumbv8m.main-none-eabihf",
             "for a Cortex-M33 or later with FPU; without: thumbv8m.main-none-eabi; Cortex-M23: thumbv8m.base-none-eabi",
         ),
+        Some(CoreType::Riscv) => {
+            ("RV32IMC", "riscv32imc-unknown-none-elf", "right for RV32IMC and all that has more")
+        }
         _ => (
             "Armv7E-M",
             "thumbv7em-none-eabihf",
@@ -100,6 +103,12 @@ fn core_of(target: &Target) -> (&'static str, &'static str, &'static str) {
 fn commented(name: &str, target: &Target, run_from: RunFrom, map: &MemoryMap) -> String {
     let chip = &target.name;
     let (core, triple, check) = core_of(target);
+    let dsp = match core {
+        "RV32IMC" => "",
+        _ => {
+            " Write \"Cortex-M33\" (M35P, M55, M85) for one with the DSP extension: the firmware then uses it."
+        }
+    };
     let part = |what: &str, range: &std::ops::Range<u64>| {
         format!(
             "#   {what:<6} {:#010x} to {:#010x}, {} KiB\n",
@@ -113,7 +122,7 @@ fn commented(name: &str, target: &Target, run_from: RunFrom, map: &MemoryMap) ->
          name = \"{name}\"\n\
          # probe-rs's target name.\n\
          chip = \"{chip}\"\n\
-         # For reports. Write \"Cortex-M33\" (M35P, M55, M85) for one with the DSP extension: the firmware then uses it.\n\
+         # For reports.{dsp}\n\
          core = \"{core}\"\n\
          # The firmware's Rust target, {check}.\n\
          target = \"{triple}\"\n"

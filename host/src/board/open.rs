@@ -3,6 +3,7 @@
 use super::link::{failed, silent};
 use super::setup::{self, Registers};
 use super::{BoardError, BoardFile, ProbeKind, ProbeOptions, cpu, probe, watch};
+use object::{Endianness, Object as _, read::elf::ElfFile32};
 use probe_rs::{
     Core, MemoryInterface, Permissions, Session,
     flashing::{BootInfo, DownloadOptions, ElfLoader, ElfOptions, ImageLoader},
@@ -38,8 +39,17 @@ pub(super) fn attach(board: &BoardFile, options: &ProbeOptions) -> Result<Sessio
 /// A firmware in the board's memory: what it takes to start it, again and again.
 pub(super) struct Firmware {
     control_block: u64,
-    /// Its vector table, if it runs from RAM.
-    vectors_in_ram: Option<u64>,
+    begin: Begin,
+}
+
+/// How the firmware is begun after a reset.
+enum Begin {
+    /// By the core: it is in flash.
+    Reset,
+    /// A Cortex-M by its vector table in RAM.
+    Vectors(u64),
+    /// A RISC-V core at this address: where a reset leads is the chip's business, its boot ROM's for instance.
+    Entry(u64),
 }
 
 /// Resets the chip, checks that its core is what the board file says, and runs the set-up script.
@@ -59,15 +69,17 @@ pub(super) fn load(session: &mut Session, elf: &Path, board: &BoardFile) -> Resu
     let control_block = find_rtt_control_block_in_raw_file(&image)
         .map_err(|e| error(e.into()))?
         .ok_or_else(|| error("it has no RTT control block".into()))?;
+    let entry = ElfFile32::<Endianness>::parse(&*image).map_err(|e| error(e.into()))?.entry();
     let mut loader = session.target().flash_loader();
     let format = ElfLoader(ElfOptions::default());
     format.load(&mut loader, session, &mut Cursor::new(image)).map_err(|e| error(e.into()))?;
-    let vectors_in_ram = match loader.boot_info() {
-        BootInfo::FromRam { vector_table_addr, .. } => Some(vector_table_addr),
-        BootInfo::Other => None,
+    let begin = match loader.boot_info() {
+        _ if board.is_riscv() => Begin::Entry(entry),
+        BootInfo::FromRam { vector_table_addr, .. } => Begin::Vectors(vector_table_addr),
+        BootInfo::Other => Begin::Reset,
     };
     loader.commit(session, verified()).map_err(|e| error(e.into()))?;
-    Ok(Firmware { control_block, vectors_in_ram })
+    Ok(Firmware { control_block, begin })
 }
 
 /// Writes bytes to flash and reads them back; the core is halted in the end, its RAM used by the flash algorithm.
@@ -96,19 +108,25 @@ pub(super) fn start(
     board: &BoardFile,
 ) -> Result<Rtt, BoardError> {
     let error = failed(&board.name, "starting the firmware");
-    if let Some(vectors) = firmware.vectors_in_ram {
+    if let Begin::Vectors(vectors) = firmware.begin {
         session.prepare_running_on_ram(vectors, 0).map_err(|e| error(e.into()))?;
     }
     let mut core = session.core(0).map_err(|e| error(e.into()))?;
-    if let Some(vectors) = firmware.vectors_in_ram {
-        cpu::check_vectors(&mut core, vectors, board)?;
+    match firmware.begin {
+        Begin::Reset => {}
+        Begin::Vectors(vectors) => cpu::check_vectors(&mut core, vectors, board)?,
+        Begin::Entry(entry) => {
+            core.write_core_reg(core.program_counter(), entry as u32).map_err(|e| error(e.into()))?;
+        }
     }
     let (address, board) = (firmware.control_block, board.name.as_str());
     core.write_8(address, &[0; CONTROL_BLOCK_HEADER]).map_err(|e| error(e.into()))?;
     core.run().map_err(|e| error(e.into()))?;
-    watch::begin(&mut core, board)?;
+    drop(core);
+    watch::begin(session, board)?;
     let start = Instant::now();
     loop {
+        let mut core = session.core(0).map_err(|e| error(e.into()))?;
         match Rtt::attach_region(&mut core, &ScanRegion::Exact(address)) {
             Ok(mut rtt) => {
                 if rtt.up_channel(0).is_some() && rtt.down_channel(0).is_some() {
@@ -118,10 +136,11 @@ pub(super) fn start(
             Err(probe_rs::rtt::Error::ControlBlockNotFound) => {}
             Err(e) => return Err(error(e.into())),
         }
-        watch::check(&mut core, board)?;
         if start.elapsed() > START_TIMEOUT {
             return Err(silent(board, START_TIMEOUT, &mut core));
         }
+        drop(core);
+        watch::check(session, board)?;
         thread::sleep(Duration::from_millis(1));
     }
 }

@@ -1,8 +1,10 @@
-//! What a core says of itself while its firmware is to run: DHCSR, which a debugger reads without disturbing it.
+//! What a core says of itself while its firmware is to run: DHCSR, or `dmstatus` of a RISC-V core, which a debugger
+//! reads without disturbing it.
 
 use super::BoardError;
 use super::link::failed;
-use probe_rs::{Core, MemoryInterface, RegisterValue};
+use probe_rs::architecture::riscv::Dmstatus;
+use probe_rs::{Architecture, Core, MemoryInterface, RegisterValue, Session};
 
 /// Debug halting control and status register (Armv7-M, C1.6.2; the bits below are the same in v6-M and v8-M).
 const DHCSR: u64 = 0xE000_EDF0;
@@ -45,23 +47,35 @@ impl Stop {
     }
 }
 
+impl Stop {
+    /// What `dmstatus` tells. A reset is acknowledged by whoever asked for it.
+    fn from_dmstatus(status: &Dmstatus) -> Option<Stop> {
+        match (status.allhavereset(), status.allhalted()) {
+            (true, _) => Some(Stop::Reset),
+            (false, true) => Some(Stop::Halted { at: None }),
+            (false, false) => None,
+        }
+    }
+}
+
 /// Fails unless the core has been running since it was last asked.
 ///
 /// # Errors
 /// [`BoardError::Stopped`], or [`BoardError::Probe`] if the core cannot be asked.
-pub(super) fn check(core: &mut Core<'_>, board: &str) -> Result<(), BoardError> {
-    let stop = Stop::from_dhcsr(read(core, board)?);
-    let stop = match stop {
+pub(super) fn check(session: &mut Session, board: &str) -> Result<(), BoardError> {
+    let stop = match read(session, board)? {
         None => return Ok(()),
-        Some(Stop::Halted { .. }) => Stop::Halted { at: program_counter(core) },
+        Some(Stop::Halted { .. }) => {
+            Stop::Halted { at: session.core(0).ok().and_then(|mut core| program_counter(&mut core)) }
+        }
         Some(stop) => stop,
     };
     Err(BoardError::Stopped { board: board.to_owned(), stop })
 }
 
 /// What explains an access that failed, if the core tells: it may have been reset meanwhile.
-pub(super) fn explain(core: &mut Core<'_>, board: &str, error: BoardError) -> BoardError {
-    match check(core, board) {
+pub(super) fn explain(session: &mut Session, board: &str, error: BoardError) -> BoardError {
+    match check(session, board) {
         Err(stopped @ BoardError::Stopped { .. }) => stopped,
         _ => error,
     }
@@ -71,12 +85,19 @@ pub(super) fn explain(core: &mut Core<'_>, board: &str, error: BoardError) -> Bo
 ///
 /// # Errors
 /// [`BoardError::Probe`].
-pub(super) fn begin(core: &mut Core<'_>, board: &str) -> Result<(), BoardError> {
-    read(core, board).map(drop)
+pub(super) fn begin(session: &mut Session, board: &str) -> Result<(), BoardError> {
+    read(session, board).map(drop)
 }
 
-fn read(core: &mut Core<'_>, board: &str) -> Result<u32, BoardError> {
-    core.read_word_32(DHCSR).map_err(|e| failed(board, "asking the core for its state")(e.into()))
+fn read(session: &mut Session, board: &str) -> Result<Option<Stop>, BoardError> {
+    let error = failed(board, "asking the core for its state");
+    if session.architecture() == Architecture::Riscv {
+        let mut module = session.get_riscv_interface(0).map_err(|e| error(e.into()))?;
+        let status = module.read_dm_register().map_err(|e| error(e.into()))?;
+        return Ok(Stop::from_dmstatus(&status));
+    }
+    let mut core = session.core(0).map_err(|e| error(e.into()))?;
+    Ok(Stop::from_dhcsr(core.read_word_32(DHCSR).map_err(|e| error(e.into()))?))
 }
 
 fn program_counter(core: &mut Core<'_>) -> Option<u32> {
@@ -90,6 +111,19 @@ fn program_counter(core: &mut Core<'_>) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_risc_v_core_tells_the_same() {
+        let (havereset, running, halted) = (3 << 18, 3 << 10, 3 << 8);
+        for (dmstatus, stop) in [
+            (running, None),
+            (halted, Some(Stop::Halted { at: None })),
+            (running | havereset, Some(Stop::Reset)),
+            (halted | havereset, Some(Stop::Reset)),
+        ] {
+            assert_eq!(Stop::from_dmstatus(&Dmstatus(dmstatus)), stop, "{dmstatus:#x}");
+        }
+    }
 
     #[test]
     fn a_reset_explains_what_comes_after_it() {

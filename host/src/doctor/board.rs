@@ -162,14 +162,15 @@ fn open(board: &BoardFile, elf: &Path, options: &ProbeOptions, tell: &mut Tell<'
 
 /// That the core runs the target was checked before anything was started.
 fn core(board: &BoardFile, info: &BoardInfo) -> Check {
-    let Some(core) = info.core() else {
-        return Check::ok("core", format!("CPUID {:#010x} runs {}", info.cpuid, board.target));
+    let Some(core) = info.core(board) else {
+        let register = if board.is_riscv() { "misa" } else { "CPUID" };
+        return Check::ok("core", format!("{register} {:#010x} runs {}", info.cpuid, board.target));
     };
     // An F is for the floating-point unit.
     if board.core.trim_end_matches('F') == core {
         return Check::ok("core", format!("{core} runs {}", board.target));
     }
-    let named = BoardFile { core: core.to_owned(), ..board.clone() };
+    let named = BoardFile { core: core.clone(), ..board.clone() };
     let where_dsp = named.target_cpu().map_or("", |_| ", if its data sheet has the DSP extension");
     Check::warning(
         "core",
@@ -183,6 +184,7 @@ fn counter(counter: Option<Counter>, (once, twice): (u64, u64), unit: Unit) -> C
     let name = match counter {
         Some(Counter::Dwt) => "the cycle counter",
         Some(Counter::SysTick) => "the system timer",
+        Some(Counter::Mcycle) => "mcycle",
         None => "no counter",
     };
     let unit = match unit {

@@ -6,6 +6,7 @@ use crate::firmware;
 use anyhow::Result;
 use std::collections::BTreeSet;
 use std::process::Command;
+use virtual_board::{Emulator, Machine};
 
 const RUST: &str = "install Rust from https://rustup.rs";
 
@@ -20,11 +21,11 @@ pub(super) fn examine(board: Option<&BoardFile>, tell: &mut Tell<'_>) -> Result<
     let lacking = toolchain.iter().find(|check| check.outcome == Outcome::Failed).map(|check| check.name);
     toolchain.into_iter().try_for_each(&mut *tell)?;
     match board.map(|board| board.probe) {
-        Some(ProbeKind::Virtual) => tell(qemu(Outcome::Failed))?,
+        Some(ProbeKind::Virtual) => tell(qemu(&emulators(board), Outcome::Failed))?,
         // Whether it is the right one is a check of the board.
         Some(ProbeKind::Usb) => probes(&attached_probes(), tell)?,
         None => {
-            tell(qemu(Outcome::Warning))?;
+            tell(qemu(&Emulator::ALL, Outcome::Warning))?;
             probes(&attached_probes(), tell)?;
         }
     }
@@ -61,15 +62,25 @@ fn targets(board: Option<&BoardFile>) -> Check {
     Check { name: NAME, outcome, fact, next: Some(next) }
 }
 
-/// `outcome` is that of a QEMU that is missing or too old.
-fn qemu(outcome: Outcome) -> Check {
-    match virtual_board::version() {
-        Ok((major, minor)) => Check::ok("qemu", format!("{} {major}.{minor}", virtual_board::QEMU)),
-        Err(error) => {
-            let next = "install qemu-system-arm; only virtual boards need it";
-            Check { outcome, ..Check::of_error("qemu", error, next) }
+/// What emulates a virtual board; all there is, if its machine is unknown.
+fn emulators(board: Option<&BoardFile>) -> Vec<Emulator> {
+    let machine = board.and_then(|board| Machine::named(board.machine.as_deref()?));
+    machine.map_or(Emulator::ALL.to_vec(), |machine| vec![machine.emulator])
+}
+
+/// `outcome` is that of a QEMU that is missing or too old; the first such is told.
+fn qemu(emulators: &[Emulator], outcome: Outcome) -> Check {
+    let mut found = Vec::new();
+    for &emulator in emulators {
+        match virtual_board::version(emulator) {
+            Ok((major, minor)) => found.push(format!("{} {major}.{minor}", emulator.program())),
+            Err(error) => {
+                let next = format!("install {}; only virtual boards need it", emulator.package());
+                return Check { outcome, ..Check::of_error("qemu", error, &next) };
+            }
         }
     }
+    Check::ok("qemu", found.join(", "))
 }
 
 fn probes(attached: &[AttachedProbe], tell: &mut Tell<'_>) -> Result<()> {

@@ -15,8 +15,8 @@ fn outcome(result: &Result<(String, String), NewBoardError>) -> &'static str {
     match result {
         Ok((_, text)) if text.contains("run_from = \"ram\"") => "ram",
         Ok(_) => "flash",
-        Err(NewBoardError::Layout { source: LayoutError::RiscV, .. }) => "RISC-V",
-        Err(NewBoardError::Layout { source: LayoutError::Core { .. }, .. }) => "no Cortex-M",
+        Err(NewBoardError::Layout { source: LayoutError::RiscV { .. }, .. }) => "RISC-V, not yet",
+        Err(NewBoardError::Layout { source: LayoutError::Core { .. }, .. }) => "another core",
         Err(NewBoardError::Layout { .. } | NewBoardError::Nowhere { .. }) => "too small",
         Err(NewBoardError::Unknown { .. }) => "unknown",
     }

@@ -5,6 +5,7 @@
 //! a window holds nothing but what is timed and one exception every 2^24 timer ticks; what that exception takes is
 //! measured at the start and subtracted.
 
+use crate::unit::in_unit;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use cortex_m::asm::isb;
@@ -21,18 +22,6 @@ const PENDSTSET: u32 = 1 << 26;
 /// takes some cycles.
 const COMPARED_LOOPS: u32 = 2_000;
 const MOST_APART: u64 = 64;
-
-/// So many ticks of the board's unit are so many ticks of the counter: the same, or more than twice as many.
-const TICKS: u64 = ratio(env!("EDGESLIM_TICKS"));
-const COUNTER_TICKS: u64 = ratio(env!("EDGESLIM_TIMER_TICKS"));
-const _: () = assert!(0 < TICKS && (TICKS == COUNTER_TICKS || 2 * TICKS < COUNTER_TICKS));
-
-const fn ratio(text: &str) -> u64 {
-    match u64::from_str_radix(text, 10) {
-        Ok(number) => number,
-        Err(_) => panic!("EDGESLIM_TICKS and EDGESLIM_TIMER_TICKS are whole numbers"),
-    }
-}
 
 static WRAPS: AtomicU32 = AtomicU32::new(0);
 
@@ -98,7 +87,7 @@ impl BoardClock {
         in_unit(match self.counter {
             // The exception counts as a wrap, which it was not.
             Counter::SysTick => counter::system_timer(reading & u64::from(RELOAD)).ticks,
-            Counter::Dwt => counter::cycle_counter(reading & u64::from(u32::MAX)).ticks,
+            _ => counter::cycle_counter(reading & u64::from(u32::MAX)).ticks,
         })
     }
 }
@@ -127,16 +116,10 @@ impl Clock for BoardClock {
     fn ticks(&self, reading: u64) -> u64 {
         let Counted { ticks, wraps } = match self.counter {
             Counter::SysTick => counter::system_timer(reading),
-            Counter::Dwt => counter::cycle_counter(reading),
+            _ => counter::cycle_counter(reading),
         };
         in_unit(ticks).saturating_sub(wraps * self.wrap_ticks)
     }
-}
-
-/// The counter shows whole ticks, so it lies up to half a tick of the unit below the truth: rounded at a quarter,
-/// which leaves as much to errors of an emulated timer.
-fn in_unit(ticks: u64) -> u64 {
-    (4 * ticks * TICKS + 3 * COUNTER_TICKS) / (4 * COUNTER_TICKS)
 }
 
 /// `2 * n_loops` instructions between entry and return; at least one round.
