@@ -4,16 +4,20 @@
 use edgeslim::board::{BoardFile, MemoryMap, RunFrom, embedded, new_board};
 use edgeslim::firmware;
 use object::read::elf::{ElfFile32, ProgramHeader as _};
-use object::{Endianness, Object as _, ObjectSymbol as _, elf::PT_LOAD};
+use object::{Architecture, Endianness, Object as _, ObjectSymbol as _, elf::PT_LOAD};
 use std::ops::Range;
 
 /// What the boards leave out of the core types and both layouts; the smallest of flash that takes the firmware among them.
-const CHIPS: [(&str, RunFrom); 5] = [
+const CHIPS: [(&str, RunFrom); 9] = [
     ("STM32F072RBTx", RunFrom::Flash),
     ("STM32F207ZGTx", RunFrom::Ram),
     ("STM32F103C8", RunFrom::Flash),
     ("STM32L4R5ZITx", RunFrom::Ram),
     ("STM32L552ZETxQ", RunFrom::Flash),
+    ("RP235x_riscv", RunFrom::Ram),
+    ("HPM5361", RunFrom::Ram),
+    ("GD32VF103CBT6", RunFrom::Flash),
+    ("fe310-g002", RunFrom::Flash),
 ];
 
 #[test]
@@ -50,7 +54,8 @@ fn check(chip: &str, map: &MemoryMap, image: &[u8]) {
     }
     assert!(n_loaded > 16 * 1024, "{chip}: only {n_loaded} bytes are loaded");
     let address = |name: &str| elf.symbols().find(|symbol| symbol.name() == Ok(name)).unwrap().address();
-    assert_eq!(address("__vector_table"), map.code.start, "{chip}");
+    let first = if elf.architecture() == Architecture::Riscv32 { "_start" } else { "__vector_table" };
+    assert_eq!(address(first), map.code.start, "{chip}");
     assert_eq!((address("_model_start"), address("_model_end")), (map.model.start, map.model.end), "{chip}");
     assert!(map.code.contains(&(address("main") & !1)), "{chip}");
     assert!(address("_stack_bottom") > address("__sheap") + 1024, "{chip}: no room for an arena");

@@ -50,17 +50,23 @@ fn told<'a>(checks: &'a [Value], name: &str, key: &str) -> &'a str {
 #[test]
 fn of_a_virtual_board_everything_is_checked_and_found_well() {
     let run = Run::small();
-    let checks = examine(&run, "virtual-m4", true);
-    let names: Vec<&str> = checks.iter().map(|check| check["name"].as_str().unwrap()).collect();
-    assert_eq!(names, [&MACHINE[..], &BOARD[..]].concat());
-    for check in &checks {
-        assert_eq!(check["outcome"], "ok", "{check}");
+    for (board, core, counter) in
+        [("virtual-m4", "Cortex-M4", "the system timer"), ("virtual-rv32", "RV32IMC", "mcycle")]
+    {
+        let checks = examine(&run, board, true);
+        let names: Vec<&str> = checks.iter().map(|check| check["name"].as_str().unwrap()).collect();
+        assert_eq!(names, [&MACHINE[..], &BOARD[..]].concat());
+        for check in &checks {
+            assert_eq!(check["outcome"], "ok", "{check}");
+        }
+        assert!(told(&checks, "core", "fact").starts_with(core), "{checks:?}");
+        assert!(told(&checks, "counter", "fact").contains(counter), "{checks:?}");
+        assert!(told(&checks, "counter", "fact").contains("200000 instructions"), "{checks:?}");
+        // A line each for people.
+        let lines = run.edgeslim(&["doctor", "--board", board]);
+        assert_eq!(lines.lines().count(), checks.len(), "{lines}");
+        assert!(lines.lines().all(|line| line.starts_with("ok ")), "{lines}");
     }
-    assert!(told(&checks, "counter", "fact").contains("instructions"), "{checks:?}");
-    // A line each for people.
-    let lines = run.edgeslim(&["doctor", "--board", "virtual-m4"]);
-    assert_eq!(lines.lines().count(), checks.len(), "{lines}");
-    assert!(lines.lines().all(|line| line.starts_with("ok ")), "{lines}");
 }
 
 #[test]

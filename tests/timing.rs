@@ -9,7 +9,8 @@ use edgeslim::board::{BoardError, LayerPlan, clock};
 use edgeslim_tests::case::{Case, Random, bytes, random_case_of};
 use edgeslim_tests::{chain, open};
 
-const BOARDS: [&str; 5] = ["virtual-m0", "virtual-m3", "virtual-m4", "virtual-m7", "virtual-m33"];
+const BOARDS: [&str; 6] =
+    ["virtual-m0", "virtual-m3", "virtual-m4", "virtual-m7", "virtual-m33", "virtual-rv32"];
 const PLAN: LayerPlan = LayerPlan { warmups: 1, samples: 5, seed: 3 };
 
 fn conv(c_in: u16, c_out: u16) -> LayerSpec {
@@ -42,7 +43,7 @@ fn the_clock_of_an_emulated_board_is_measured_when_asked_for_and_not_judged() {
 
 #[test]
 fn a_layer_timed_twice_and_by_a_fresh_process_takes_the_same() {
-    for name in ["virtual-m0", "virtual-m4"] {
+    for name in ["virtual-m0", "virtual-m4", "virtual-rv32"] {
         let spec = LayerSpec::depthwise(14, 14, 8, 3, 2, Padding::all(1));
         let mut link = open(name);
         let first = link.time_layer(&spec, &PLAN).unwrap();
@@ -68,7 +69,7 @@ fn a_window_longer_than_the_timer_is_as_exact_as_a_short_one() {
 
 #[test]
 fn twice_the_channels_take_about_twice_as_long() {
-    for name in ["virtual-m3", "virtual-m4", "virtual-m33"] {
+    for name in ["virtual-m3", "virtual-m4", "virtual-m33", "virtual-rv32"] {
         let mut link = open(name);
         let mut time = |spec| link.time_layer(&spec, &PLAN).unwrap().samples[0];
         let (half, whole) = (time(conv(16, 16)), time(conv(16, 32)));
@@ -86,7 +87,7 @@ fn a_layer_is_timed_on_the_output_that_the_host_computes() {
         }
     }
     let mut random = Random(11);
-    for name in ["virtual-m0", "virtual-m4", "virtual-m33"] {
+    for name in ["virtual-m0", "virtual-m4", "virtual-m33", "virtual-rv32"] {
         let mut link = open(name);
         let blob = random_case_of(&mut random, LayerSpec::linear(400, 10)).blob();
         link.load_model(bytes(&blob)).unwrap();
@@ -146,7 +147,7 @@ fn network(random: &mut Random) -> Vec<Case> {
 
 #[test]
 fn the_layers_of_a_model_sum_up_to_the_whole() {
-    for name in ["virtual-m3", "virtual-m4", "virtual-m7", "virtual-m33"] {
+    for name in ["virtual-m3", "virtual-m4", "virtual-m7", "virtual-m33", "virtual-rv32"] {
         let cases = network(&mut Random(5));
         let mut link = open(name);
         link.load_model(bytes(&chain(&cases))).unwrap();

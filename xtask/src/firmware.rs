@@ -1,6 +1,6 @@
 //! Format and clippy of the firmware, which is a workspace of its own.
 
-use crate::setup::THUMB_TARGETS;
+use crate::setup::TARGETS;
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::Command;
@@ -38,7 +38,7 @@ pub fn check() -> Result<()> {
         Ok(())
     };
     cargo("fmt --check")?;
-    for target in THUMB_TARGETS {
+    for target in TARGETS {
         cargo(&format!("clippy --quiet --locked --target {target} -- -D warnings"))?;
     }
     Ok(())

@@ -28,7 +28,7 @@ enum Task {
     },
     /// Feed every parser mutated files and frames: 10^7 a target take an hour.
     Fuzz(fuzz::Options),
-    /// Install what is missing (QEMU, thumb targets), or print the command that does.
+    /// Install what is missing (QEMU, Rust targets), or print the command that does.
     Setup,
     /// Kill a small run, and let a board fail, at many random moments; the next one must end with the same bytes.
     Torture {

@@ -1,26 +1,33 @@
-//! What a fresh machine lacks: the thumb targets and QEMU.
+//! What a fresh machine lacks: the Rust targets of the boards and QEMU.
 
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::Command;
 
 /// Every target that a board file names; `device-bench` is checked for each of them.
-pub const THUMB_TARGETS: [&str; 4] =
-    ["thumbv6m-none-eabi", "thumbv7m-none-eabi", "thumbv7em-none-eabihf", "thumbv8m.main-none-eabihf"];
+pub const TARGETS: [&str; 5] = [
+    "thumbv6m-none-eabi",
+    "thumbv7m-none-eabi",
+    "thumbv7em-none-eabihf",
+    "thumbv8m.main-none-eabihf",
+    "riscv32imc-unknown-none-elf",
+];
 
-const QEMU: &str = "qemu-system-arm";
+/// QEMU's programs, and the packages of Debian and Ubuntu that have them.
+const QEMU: [(&str, &str); 2] =
+    [("qemu-system-arm", "qemu-system-arm"), ("qemu-system-riscv32", "qemu-system-misc")];
 
-/// Installs the thumb targets and QEMU where they are missing.
+/// Installs the Rust targets and QEMU where they are missing.
 ///
 /// # Errors
 /// Where something is missing and cannot be installed from here: what it is and the exact command.
 pub fn everything() -> Result<()> {
-    thumb_targets()?;
+    targets()?;
     qemu()
 }
 
-fn thumb_targets() -> Result<()> {
-    let missing: Vec<&str> = THUMB_TARGETS.into_iter().filter(|t| !has_core(t)).collect();
+fn targets() -> Result<()> {
+    let missing: Vec<&str> = TARGETS.into_iter().filter(|t| !has_core(t)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -46,24 +53,29 @@ fn has_core(target: &str) -> bool {
 
 /// Any QEMU will do here: the virtual boards refuse one that is too old, with both versions.
 fn qemu() -> Result<()> {
-    if has_qemu() {
+    let packages = missing_packages();
+    if packages.is_empty() {
         return Ok(());
     }
-    let script = install_script();
+    let script = install_script(&packages);
     if is_root() && Path::new("/usr/bin/apt-get").exists() {
         println!("setup: {script}");
         let status =
             Command::new("sh").args(["-ec", &script]).env("DEBIAN_FRONTEND", "noninteractive").status();
         status.context("sh does not start")?;
     }
-    if !has_qemu() {
-        bail!("{QEMU} is not installed; run as root:\n{script}");
+    let packages = missing_packages();
+    if !packages.is_empty() {
+        bail!("{} is not installed; run as root:\n{}", packages.join(" "), install_script(&packages));
     }
     Ok(())
 }
 
-fn has_qemu() -> bool {
-    Command::new(QEMU).arg("--version").output().is_ok_and(|out| out.status.success())
+/// Those of QEMU's programs that do not start.
+fn missing_packages() -> Vec<&'static str> {
+    let starts =
+        |program: &str| Command::new(program).arg("--version").output().is_ok_and(|out| out.status.success());
+    QEMU.into_iter().filter(|(program, _)| !starts(program)).map(|(_, package)| package).collect()
 }
 
 fn is_root() -> bool {
@@ -72,8 +84,9 @@ fn is_root() -> bool {
 
 /// Where a Debian 12 has other parts of QEMU from its backports, its own package does not fit them: the backports
 /// suite is then added next to the machine's own source, from whichever mirror that names.
-fn install_script() -> String {
-    let install = format!("apt-get update && apt-get install -y {QEMU}");
+fn install_script(packages: &[&str]) -> String {
+    let packages = packages.join(" ");
+    let install = format!("apt-get update && apt-get install -y {packages}");
     let os = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     if !os.contains("VERSION_CODENAME=bookworm") {
         return install;
@@ -85,7 +98,7 @@ fn install_script() -> String {
          | sed 's/^Suites:.*/Suites: bookworm-backports/' > {sources}/bookworm-backports.sources; \
          else awk '$1==\"deb\" && $3==\"bookworm\" {{$3=\"bookworm-backports\"; print}}' /etc/apt/sources.list \
          > {sources}/bookworm-backports.list; fi; \
-         apt-get update && apt-get install -y -t bookworm-backports {QEMU}; }}"
+         apt-get update && apt-get install -y -t bookworm-backports {packages}; }}"
     )
 }
 
@@ -95,7 +108,8 @@ mod tests {
 
     #[test]
     fn the_script_that_installs_qemu_is_one_for_sh() {
-        let status = Command::new("sh").args(["-n", "-c", &install_script()]).status();
-        assert!(status.is_ok_and(|s| s.success()), "{}", install_script());
+        let script = install_script(&QEMU.map(|(_, package)| package));
+        let status = Command::new("sh").args(["-n", "-c", &script]).status();
+        assert!(status.is_ok_and(|s| s.success()), "{script}");
     }
 }

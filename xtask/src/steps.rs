@@ -1,6 +1,6 @@
 //! The steps of `cargo xtask test`, in the order in which they fail fastest.
 
-use crate::setup::THUMB_TARGETS;
+use crate::setup::TARGETS;
 use anyhow::{Context, Result, bail};
 use std::process::Command;
 use std::time::Instant;
@@ -13,7 +13,7 @@ pub fn test() -> Result<()> {
     let started = Instant::now();
     cargo("format", "fmt --all --check", &[])?;
     cargo("clippy", "clippy --workspace --all-targets --quiet -- -D warnings", &[])?;
-    for target in THUMB_TARGETS {
+    for target in TARGETS {
         cargo(
             "device-bench has no std, no alloc",
             &format!("clippy --quiet -p device-bench --target {target} -- -D warnings"),

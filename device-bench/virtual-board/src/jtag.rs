@@ -2,7 +2,7 @@
 //! (Debug Specification 0.13, chapter 6).
 
 use crate::{
-    Machine, Result,
+    Machine,
     debug_module::DebugModule,
     faults::{Faults, RISC_V},
     qemu::Qemu,
@@ -40,7 +40,7 @@ pub struct JtagProbe {
 }
 
 impl JtagProbe {
-    pub fn open(machine: &'static Machine, serial: &str) -> Result<Self> {
+    pub fn open(machine: &'static Machine, serial: &str) -> crate::Result<Self> {
         let faults = Faults::open_some(serial, RISC_V)?;
         let name = format!("virtual board {}", machine.name);
         let module = DebugModule::new(Qemu::start(machine)?)?;
@@ -48,7 +48,7 @@ impl JtagProbe {
     }
 
     /// One scan of the register that reaches the debug module: address, data, operation.
-    fn operate(&mut self, scan: u64) -> Result<u64> {
+    fn operate(&mut self, scan: u64) -> crate::Result<u64> {
         self.faults.access(&mut self.module.hart)?;
         let (register, value) = ((scan >> 34) as u8 & 0x7f, (scan >> 2) as u32);
         let shifted_out = self.result;
@@ -63,30 +63,27 @@ impl JtagProbe {
 }
 
 impl JtagAccess for JtagProbe {
-    fn set_expected_scan_chain(
-        &mut self,
-        _: &[ScanChainElement],
-    ) -> std::result::Result<(), DebugProbeError> {
+    fn set_expected_scan_chain(&mut self, _: &[ScanChainElement]) -> Result<(), DebugProbeError> {
         Ok(())
     }
 
-    fn set_scan_chain(&mut self, _: &[ScanChainElement]) -> std::result::Result<(), DebugProbeError> {
+    fn set_scan_chain(&mut self, _: &[ScanChainElement]) -> Result<(), DebugProbeError> {
         Ok(())
     }
 
-    fn scan_chain(&mut self) -> std::result::Result<&[ScanChainElement], DebugProbeError> {
+    fn scan_chain(&mut self) -> Result<&[ScanChainElement], DebugProbeError> {
         Ok(&[])
     }
 
-    fn shift_raw_sequence(&mut self, _: JtagSequence) -> std::result::Result<BitVec, DebugProbeError> {
+    fn shift_raw_sequence(&mut self, _: JtagSequence) -> Result<BitVec, DebugProbeError> {
         Err(DebugProbeError::NotImplemented { function_name: "shift_raw_sequence" })
     }
 
-    fn tap_reset(&mut self) -> std::result::Result<(), DebugProbeError> {
+    fn tap_reset(&mut self) -> Result<(), DebugProbeError> {
         Ok(())
     }
 
-    fn set_idle_cycles(&mut self, idle_cycles: u8) -> std::result::Result<(), DebugProbeError> {
+    fn set_idle_cycles(&mut self, idle_cycles: u8) -> Result<(), DebugProbeError> {
         self.idle_cycles = idle_cycles;
         Ok(())
     }
@@ -95,12 +92,7 @@ impl JtagAccess for JtagProbe {
         self.idle_cycles
     }
 
-    fn write_register(
-        &mut self,
-        address: u32,
-        data: &[u8],
-        len: u32,
-    ) -> std::result::Result<BitVec, DebugProbeError> {
+    fn write_register(&mut self, address: u32, data: &[u8], len: u32) -> Result<BitVec, DebugProbeError> {
         let mut scan = [0; 8];
         scan.iter_mut().zip(data).for_each(|(to, &from)| *to = from);
         let shifted_out = match address {
@@ -113,7 +105,7 @@ impl JtagAccess for JtagProbe {
         Ok((0..len.min(64)).map(|bit| shifted_out >> bit & 1 == 1).collect())
     }
 
-    fn write_dr(&mut self, _: &[u8], _: u32) -> std::result::Result<BitVec, DebugProbeError> {
+    fn write_dr(&mut self, _: &[u8], _: u32) -> Result<BitVec, DebugProbeError> {
         Err(DebugProbeError::NotImplemented { function_name: "write_dr" })
     }
 }
@@ -127,32 +119,32 @@ impl DebugProbe for JtagProbe {
         self.speed_khz
     }
 
-    fn set_speed(&mut self, speed_khz: u32) -> std::result::Result<u32, DebugProbeError> {
+    fn set_speed(&mut self, speed_khz: u32) -> Result<u32, DebugProbeError> {
         self.speed_khz = speed_khz;
         Ok(speed_khz)
     }
 
-    fn attach(&mut self) -> std::result::Result<(), DebugProbeError> {
+    fn attach(&mut self) -> Result<(), DebugProbeError> {
         Ok(())
     }
 
-    fn detach(&mut self) -> std::result::Result<(), probe_rs::Error> {
+    fn detach(&mut self) -> Result<(), probe_rs::Error> {
         Ok(())
     }
 
-    fn target_reset(&mut self) -> std::result::Result<(), DebugProbeError> {
+    fn target_reset(&mut self) -> Result<(), DebugProbeError> {
         self.module.hart.reset_itself().map_err(DebugProbeError::from)
     }
 
-    fn target_reset_assert(&mut self) -> std::result::Result<(), DebugProbeError> {
+    fn target_reset_assert(&mut self) -> Result<(), DebugProbeError> {
         Ok(())
     }
 
-    fn target_reset_deassert(&mut self) -> std::result::Result<(), DebugProbeError> {
+    fn target_reset_deassert(&mut self) -> Result<(), DebugProbeError> {
         self.target_reset()
     }
 
-    fn select_protocol(&mut self, protocol: WireProtocol) -> std::result::Result<(), DebugProbeError> {
+    fn select_protocol(&mut self, protocol: WireProtocol) -> Result<(), DebugProbeError> {
         match protocol {
             WireProtocol::Jtag => Ok(()),
             other => Err(DebugProbeError::UnsupportedProtocol(other)),
@@ -169,7 +161,7 @@ impl DebugProbe for JtagProbe {
 
     fn try_get_riscv_interface_builder<'probe>(
         &'probe mut self,
-    ) -> std::result::Result<Box<dyn RiscvInterfaceBuilder<'probe> + 'probe>, RiscvError> {
+    ) -> Result<Box<dyn RiscvInterfaceBuilder<'probe> + 'probe>, RiscvError> {
         Ok(Box::new(JtagDtmBuilder::new(self)))
     }
 

@@ -36,15 +36,8 @@ const RV32E: &str =
 const NO_MCYCLE: &str = "its QingKe core has no mcycle that its manual tells of, and the firmware has no other counter for RISC-V";
 
 /// RISC-V chips that cannot be served yet, by the beginning of their names; the first that fits.
-pub const UNSERVED_RISCV: [(&str, &str); 7] = [
-    ("CH32V00", RV32E),
-    ("CH32M00", RV32E),
-    ("CH641", RV32E),
-    ("CH643", NO_MCYCLE),
-    ("CH32V", NO_MCYCLE),
-    ("CH32X", NO_MCYCLE),
-    ("CH32", NO_MCYCLE),
-];
+pub const UNSERVED_RISCV: [(&str, &str); 4] =
+    [("CH32V00", RV32E), ("CH32M00", RV32E), ("CH641", RV32E), ("CH", NO_MCYCLE)];
 
 /// The regions that the firmware is linked into; addresses as the core sees them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -133,12 +126,7 @@ impl Memory {
         let core = target.cores.first().ok_or(LayoutError::Missing { what: "core" })?;
         match core.core_type {
             CoreType::Armv6m | CoreType::Armv7m | CoreType::Armv7em | CoreType::Armv8m => {}
-            CoreType::Riscv => {
-                match UNSERVED_RISCV.iter().find(|(prefix, _)| target.name.starts_with(prefix)) {
-                    Some((_, why)) => return Err(LayoutError::RiscV { why }),
-                    None => {}
-                }
-            }
+            CoreType::Riscv => served(&target.name)?,
             CoreType::Riscv64 => return Err(LayoutError::Core { core: "64-bit RISC-V".to_owned() }),
             other => return Err(LayoutError::Core { core: format!("{other:?}") }),
         }
@@ -227,6 +215,11 @@ fn sector_from(target: &Target, least: u64) -> Option<u64> {
     let sector = flash.sectors.iter().rev().find(|sector| sector.address <= offset)?;
     let inside = (offset - sector.address).next_multiple_of(sector.size.max(1));
     Some(flash.address_range.start + sector.address + inside)
+}
+
+fn served(riscv_chip: &str) -> Result<(), LayoutError> {
+    let unserved = UNSERVED_RISCV.into_iter().find(|(prefix, _)| riscv_chip.starts_with(prefix));
+    unserved.map_or(Ok(()), |(_, why)| Err(LayoutError::RiscV { why }))
 }
 
 fn is_alias(region: &MemoryRegion) -> bool {

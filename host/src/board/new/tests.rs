@@ -1,5 +1,5 @@
 use super::*;
-use crate::board::layout::{CODE_BYTES, MIN_DATA_BYTES, MIN_MODEL_BYTES, RESERVED_FLASH};
+use crate::board::layout::{CODE_BYTES, MIN_DATA_BYTES, MIN_MODEL_BYTES, RESERVED_FLASH, UNSERVED_RISCV};
 use crate::board::{BoardFile, parse};
 use std::path::Path;
 
@@ -82,4 +82,40 @@ fn the_model_begins_at_a_sector_of_its_own() {
     let (_, text) = new_board("STM32F446RETx", Some(RunFrom::Flash)).unwrap();
     let map = toml::from_str::<BoardFile>(&text).unwrap().memory().unwrap();
     assert_eq!((map.code, map.model), (0x0800_0000..0x0801_0000, 0x0801_0000..0x0808_0000));
+}
+
+#[test]
+fn risc_v_chips_get_a_file_where_the_firmware_has_all_that_it_needs() {
+    for (chip, run_from) in [
+        ("RP235x_riscv", RunFrom::Ram),
+        ("HPM5361", RunFrom::Ram),
+        ("earlgrey", RunFrom::Ram),
+        ("GD32VF103CBT6", RunFrom::Ram),
+        ("fe310-g002", RunFrom::Flash),
+        ("virtual-virt", RunFrom::Ram),
+    ] {
+        let (_, text) = new_board(chip, None).unwrap();
+        let board: BoardFile = toml::from_str(&text).unwrap();
+        assert!(board.is_riscv() && board.run_from == run_from, "{chip}: {text}");
+    }
+}
+
+#[test]
+fn risc_v_chips_that_are_not_served_are_told_what_is_missing() {
+    let chips = chips();
+    for (prefix, _) in UNSERVED_RISCV {
+        assert!(chips.iter().any(|chip| chip.starts_with(prefix)), "no chip is a {prefix}");
+    }
+    for (chip, told) in [
+        ("CH32V003F4P6", "RV32EC"),
+        ("CH641F", "RV32EC"),
+        ("CH643W", "no mcycle"),
+        ("CH32V307VCT6", "no mcycle"),
+        ("CH32H417QEU6", "no mcycle"),
+        ("FU740-C000", "64-bit RISC-V"),
+        ("Nuclei_EvalSoC_UX600", "64-bit RISC-V"),
+    ] {
+        let error = new_board(chip, None).unwrap_err().to_string();
+        assert!(error.contains(told), "{error}");
+    }
 }
