@@ -10,7 +10,7 @@ pub const N_MODEL_RUNS: u8 = 3;
 
 /// Ticks of a whole run: the least of [`N_MODEL_RUNS`] after a cold run and a warm-up.
 ///
-/// What the input holds does not matter.
+/// What the arena holds is the input; it matters by a few ticks at the most, on cores that clamp by branches.
 ///
 /// # Errors
 /// As [`infer::run`].
