@@ -25,17 +25,28 @@ done
 exit 0
 "#;
 
-/// Checks the host crate with `--features cuda` against the stand-in toolkit.
+/// Checks the host crate and its tests on a GPU with `--features cuda` against the stand-in toolkit.
 ///
 /// # Errors
 /// Where our Rust does not type-check under the feature.
 pub fn check() -> Result<()> {
-    println!("== cuda feature, types only: cargo check -p edgeslim --features cuda");
+    println!("== cuda feature, types only: cargo check -p edgeslim --features cuda --test device");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/cuda-stand-in");
     let bin = write_stand_in(&root).context("the stand-in for nvcc cannot be written")?;
     let path = std::env::var("PATH").unwrap_or_default();
     let status = Command::new(env!("CARGO"))
-        .args(["check", "--quiet", "-p", "edgeslim", "--features", "cuda"])
+        .args([
+            "check",
+            "--quiet",
+            "-p",
+            "edgeslim",
+            "--features",
+            "cuda",
+            "--lib",
+            "--bins",
+            "--test",
+            "device",
+        ])
         .env("NVCC", bin.join("nvcc"))
         .env("CUDA_HOME", &root)
         .env("CUDA_PATH", &root)

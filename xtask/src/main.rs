@@ -6,6 +6,7 @@ mod firmware;
 mod fuzz;
 mod setup;
 mod steps;
+mod test_cuda;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -41,6 +42,8 @@ enum Task {
     },
     /// Format, clippy (of the firmware too), all tests, docs: what CI runs.
     Test,
+    /// Compare training on a GPU with the CPU; skipped, with the reason, where there is none.
+    TestCuda,
 }
 
 fn main() -> Result<()> {
@@ -59,5 +62,6 @@ fn main() -> Result<()> {
             setup::everything()?;
             steps::test()
         }
+        Task::TestCuda => test_cuda::test_cuda(),
     }
 }

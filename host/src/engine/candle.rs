@@ -167,3 +167,6 @@ impl Engine for CandleEngine {
         &self.device
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -119,13 +119,15 @@ pub trait Engine: Send {
     fn device(&self) -> &Device;
 }
 
-/// Opens the engine for a device; `params` must live on [`DeviceChoice::device`].
+/// Opens the engine for the device that `params` live on, see [`DeviceChoice::choose`].
 ///
 /// `threads` is the size of the CPU engine's pool, 0 for all cores; results do not depend on it.
-pub fn open(graph: Graph, params: Params, device: DeviceChoice, threads: usize) -> Result<Box<dyn Engine>> {
-    let device = device.device()?;
-    if device.is_cpu() {
-        return Ok(Box::new(CpuEngine::new(graph, params, threads)?));
+///
+/// # Errors
+/// If the engine of that device cannot run the graph.
+pub fn open(graph: Graph, params: Params, threads: usize) -> Result<Box<dyn Engine>> {
+    match params.vars().first().map(|(_, var)| var.device().clone()) {
+        Some(device) if !device.is_cpu() => Ok(Box::new(CandleEngine::new(graph, params, device)?)),
+        _ => Ok(Box::new(CpuEngine::new(graph, params, threads)?)),
     }
-    Ok(Box::new(CandleEngine::new(graph, params, device)?))
 }

@@ -6,6 +6,8 @@ use super::graph::{
 };
 use super::{Activation, Width};
 use device_bench::Padding;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
 
 /// What one node is made from: operator, inputs, unit and shape, each picked from what fits.
 pub type Gene = [usize; 4];
@@ -20,6 +22,12 @@ pub fn graph(genes: &[Gene]) -> Graph {
 /// As [`graph`], of all operators and activations.
 pub fn any_graph(genes: &[Gene]) -> Graph {
     build(genes, any_op)
+}
+
+/// Any `n` genes.
+pub fn genes(seed: usize, n: usize) -> Vec<Gene> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed as u64);
+    (0..n).map(|_| [(); 4].map(|()| rng.random_range(0..10_000))).collect()
 }
 
 /// A choice of bins.
@@ -168,4 +176,16 @@ fn any_op(graph: &mut Graph, gene: Gene) -> NodeOp {
 
 fn all_units(width: &Width) -> Vec<UnitId> {
     width.units().collect()
+}
+
+#[test]
+fn genes_reach_every_operator_and_give_what_passes_the_checks() {
+    let mut seen = std::collections::BTreeMap::new();
+    for seed in 0..300 {
+        let graph = any_graph(&genes(seed, 1 + seed % 8));
+        assert_eq!(graph.check(), Ok(()));
+        graph.nodes.iter().for_each(|node| *seen.entry(node.op.name()).or_insert(0) += 1);
+    }
+    assert_eq!(seen.len(), 14, "{seen:?}");
+    assert!(seen.values().all(|&n| n >= 20), "{seen:?}");
 }

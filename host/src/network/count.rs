@@ -28,3 +28,31 @@ impl Graph {
         counts
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::network::zoo::{self, ZooOptions};
+    use crate::network::{Shape, lower};
+
+    #[test]
+    fn counts_are_those_of_the_layers_and_their_batch_norms() {
+        for name in ["mobilenet-v1", "mobilenet-v1-tiny"] {
+            let shape = Shape { h: 28, w: 28, c: 1 };
+            let graph = zoo::network(name, shape, 10, ZooOptions::default()).unwrap();
+            for channels in [graph.full(), graph.smallest()] {
+                let (counts, lowered) = (graph.counts(&channels), lower(&graph, &channels).unwrap());
+                let (h, w) = graph.node_planes()[graph.nodes.len() - 2];
+                let c = graph.node_channels(&channels);
+                let pooled = (h * w * c[c.len() - 2]) as u64;
+                assert_eq!(
+                    counts.macs,
+                    lowered.macs() - pooled,
+                    "{name}: the head's pool is no multiplication"
+                );
+                // A folded batch norm is the bias of its convolution: one number of its two.
+                let folded: usize = c[1..c.len() - 1].iter().sum();
+                assert_eq!(counts.params, lowered.params() + folded as u64, "{name}");
+            }
+        }
+    }
+}

@@ -238,7 +238,7 @@ fn node_specs(op: &NodeOp, (h, w): (usize, usize), c_in: usize, c_out: usize) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{Shape, zoo};
+    use crate::network::{Shape, arbitrary, zoo};
 
     fn tiny() -> Graph {
         let shape = Shape { h: 28, w: 28, c: 1 };
@@ -288,5 +288,40 @@ mod tests {
                 .unwrap();
         let macs = lower(&graph, &graph.full()).unwrap().macs();
         assert!((5_700_000..5_900_000).contains(&macs), "{macs}");
+    }
+
+    #[test]
+    fn any_network_lowers_or_names_the_operator_without_a_kernel() {
+        let (mut lowered, mut refused) = (0, std::collections::BTreeSet::new());
+        for seed in 0..400 {
+            let graph = arbitrary::any_graph(&arbitrary::genes(seed, 1 + seed % 4));
+            match lower(&graph, &arbitrary::channels(&graph, seed)) {
+                Ok(network) => {
+                    let specs = all_specs(&graph).unwrap();
+                    assert!(network.layers.iter().all(|layer| specs.binary_search(&layer.spec).is_ok()));
+                    lowered += 1;
+                }
+                Err(LowerError::NoKernel { node, what }) => {
+                    let message = LowerError::NoKernel { node, what }.to_string();
+                    assert!(
+                        message.contains("cannot be deployed yet: there is no int8 kernel for"),
+                        "{message}"
+                    );
+                    refused.insert(what);
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert!(lowered > 40, "{lowered}");
+        for what in [
+            "grouped convolution",
+            "channel shuffle",
+            "channel split",
+            "concatenation",
+            "channel scaling",
+            "hard_swish",
+        ] {
+            assert!(refused.contains(what), "{what}: {refused:?}");
+        }
     }
 }

@@ -200,3 +200,98 @@ fn a_blob_is_refused_for_another_image_or_layout() -> Outcome {
     assert!(matches!(encode(&int8, &layout), Err(QuantizeError::Layout { what: "layers", .. })));
     Ok(())
 }
+
+/// What an int8 kernel exists for, beyond the zoo's: ReLU6, pools, a linear layer, two units of one convolution.
+const MORE: &str = r#"name = "more"
+unit = [{ name = "a", full = 8, bins = [4, 8] }, { name = "b", full = 6, bins = [3, 6] }]
+
+[[node]]
+name = "stem"
+op = "conv"
+input = "image"
+unit = ["a", "b"]
+kernel = [5, 3]
+padding = [2, 2, 1, 1]
+activation = "relu6"
+
+[[node]]
+name = "max"
+op = "max_pool"
+input = "stem"
+kernel = 3
+stride = 2
+padding = 1
+
+[[node]]
+name = "depthwise"
+op = "depthwise"
+input = "max"
+kernel = 3
+padding = 1
+activation = "relu6"
+
+[[node]]
+name = "average"
+op = "average_pool"
+input = "depthwise"
+kernel = 2
+stride = 2
+
+[[node]]
+name = "pooled"
+op = "global_average"
+input = "average"
+
+[[node]]
+name = "hidden"
+op = "linear"
+input = "pooled"
+unit = "b"
+activation = "relu6"
+
+[[node]]
+name = "head"
+op = "head"
+input = "hidden"
+"#;
+
+#[test]
+fn relu6_pools_and_linear_layers_are_deployed() -> Outcome {
+    let shape = Shape { h: 12, w: 10, c: 2 };
+    let graph = crate::network::file::parse(MORE, shape, 4, ZooOptions::default())?;
+    let params = Params::new(&graph, 3, &Device::Cpu)?;
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    for (name, var) in params.vars().into_iter().filter(|(name, _)| !name.ends_with("weight")) {
+        // Some activations reach 6.
+        let high: f32 = if name.ends_with("gamma") { 4.0 } else { 1.0 };
+        let values: Vec<f32> = (0..var.elem_count()).map(|_| rng.random_range(0.5..high)).collect();
+        var.set(&Tensor::from_vec(values, var.dims(), &Device::Cpu)?)?;
+    }
+    let engine = crate::engine::CandleEngine::new(graph.clone(), params, Device::Cpu)?;
+    for channels in [graph.full(), graph.smallest(), Channels(vec![4, 6])] {
+        recalibrate(&engine, &channels, [Ok(noise(16, shape, 1))])?;
+        let images = noise(8, shape, 2);
+        let expected = rows(&engine.logits(&images, &channels, Mode::Evaluate)?);
+        let folded = fold(&graph, &channels, engine.params(), &engine.statistics())?;
+        let images = rows(&images);
+        let tensors = folded.tensors(&images[0])?;
+        assert!(tensors[1].contains(&6.0), "nothing is clamped");
+        let int8 = quantize(&folded, &folded.calibrate(images.iter().map(Vec::as_slice), 0.0)?)?;
+        let bytes: Vec<Vec<i8>> = images.iter().map(|image| int8.quantize_image(image)).collect();
+        let blob = encode(&int8, &plan(&lower(&graph, &channels)?).layout)?;
+        let logits8 = run_host(blob.bytes(), bytes.iter().map(Vec::as_slice))?;
+        let quant = int8.tensors[int8.tensors.len() - 1];
+        for ((image, expected), logits8) in images.iter().zip(&expected).zip(&logits8) {
+            let float = folded.logits(image)?;
+            for ((float, wanted), &q) in float.iter().zip(expected).zip(logits8) {
+                assert!(
+                    (float - wanted).abs() < 1e-3 * (1.0 + wanted.abs()),
+                    "{channels:?}: {float} {wanted}"
+                );
+                let steps = (quant.dequantize(q) - wanted).abs() / quant.scale;
+                assert!(steps < 16.0, "{channels:?}: {steps} steps of int8 off");
+            }
+        }
+    }
+    Ok(())
+}

@@ -3,7 +3,7 @@
 use crate::board::{self, BoardFile, Link, ProbeOptions};
 use crate::config::RunConfig;
 use crate::dataset::{self, Normalisation, SearchSplit, TestSplit, TrainSplit, hold_out};
-use crate::engine::{self, DeviceChoice, Engine, Params};
+use crate::engine::{self, Chosen, DeviceChoice, Engine, Params};
 use crate::network::zoo::ZooOptions;
 use crate::network::{self, Channels, Graph, Shape};
 use crate::run::{Outcome, RunDir};
@@ -12,6 +12,7 @@ use crate::train::recalibrate_on;
 use crate::ui::Ui;
 use crate::{firmware, quantize};
 use anyhow::{Context as _, Result, bail, ensure};
+use candle_core::Device;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -73,7 +74,7 @@ pub struct Context {
     /// What the images are called in records: the path as it was written.
     pub dataset: String,
     /// Where networks are trained.
-    pub device: DeviceChoice,
+    pub device: Device,
     /// Threads of the CPU engine.
     pub threads: usize,
     /// How progress is shown.
@@ -113,7 +114,11 @@ impl Context {
         let graph = network::open(&config.network.name, input, dataset.class_names.len(), options)?;
         let data = Data { train, search, test: dataset.test, normalisation, digest };
         let dir = RunDir::open(root)?;
-        let (device, threads, given_table) = (flags.device, flags.threads, flags.cost_table.clone());
+        let (threads, given_table) = (flags.threads, flags.cost_table.clone());
+        let Chosen { device, fallback } = flags.device.choose()?;
+        if let Some(reason) = fallback {
+            ui.say(format!("training on the CPU: {reason}"));
+        }
         Ok(Context {
             config,
             dir,
@@ -149,8 +154,8 @@ impl Context {
     /// # Errors
     /// Where the device fails.
     pub fn engine(&self, seed: u64) -> Result<Box<dyn Engine>> {
-        let params = Params::new(&self.graph, seed, &self.device.device()?)?;
-        Ok(engine::open(self.graph.clone(), params, self.device, self.threads)?)
+        let params = Params::new(&self.graph, seed, &self.device)?;
+        Ok(engine::open(self.graph.clone(), params, self.threads)?)
     }
 
     /// A network with the weights of a checkpoint.
@@ -158,13 +163,13 @@ impl Context {
     /// # Errors
     /// Where the file is missing, damaged or of another network.
     pub fn trained(&self, checkpoint: &Path) -> Result<Box<dyn Engine>> {
-        let params = Params::new(&self.graph, 0, &self.device.device()?)?;
+        let params = Params::new(&self.graph, 0, &self.device)?;
         let file = checkpoint.display();
         let bytes = std::fs::read(checkpoint).with_context(|| file.to_string())?;
         if let Err(problem) = restore_weights(&bytes, &params) {
             bail!("{file}: no weights of {}: {problem}; delete the file to train again", self.graph.name);
         }
-        Ok(engine::open(self.graph.clone(), params, self.device, self.threads)?)
+        Ok(engine::open(self.graph.clone(), params, self.threads)?)
     }
 
     /// Batch-norm statistics of a subnet that is deployed, left in the engine.

@@ -154,3 +154,6 @@ fn relu6(xs: &Tensor) -> Result<Tensor> {
 fn above(xs: &Tensor, low: f64) -> Result<Tensor> {
     xs.detach().gt(low)?.to_dtype(xs.dtype())
 }
+
+#[cfg(test)]
+mod tests;

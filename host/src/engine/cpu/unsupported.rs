@@ -22,3 +22,19 @@ fn what(node: &Node) -> Option<&'static str> {
         other => Some(other.name()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::arbitrary;
+
+    #[test]
+    fn a_graph_is_refused_by_the_first_node_that_cannot_run() {
+        let graph = arbitrary::any_graph(&[[9, 0, 9, 24], [4, 0, 0, 2]]);
+        let name =
+            graph.nodes.iter().find(|node| node.op.activation() != Activation::None).map(|node| &node.name);
+        let message = unsupported(&graph).expect("a pool or an activation is new");
+        assert!(message.contains("pool") || message.contains(name.expect("one of the two")), "{message}");
+        assert_eq!(unsupported(&arbitrary::graph(&[[1, 0, 0, 3], [1, 0, 0, 2]])), None);
+    }
+}

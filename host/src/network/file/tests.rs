@@ -127,6 +127,30 @@ fn what_is_wrong_is_named_with_its_line() {
 }
 
 #[test]
+fn ties_that_an_operator_needs_are_named() {
+    let with =
+        |op: &str| NET.replace("op = \"add\"\ninputs = [\"conv1\", \"conv2\"]\nactivation = \"relu\"", op);
+    for (op, part) in [
+        ("op = \"shuffle\"\ninput = \"conv1\"\ngroups = 3", "every bin of its input's units is a multiple"),
+        ("op = \"shuffle\"\ninput = \"conv1\"", "shuffle needs `groups`"),
+        ("op = \"split\"\ninput = \"conv1\"\npart = 2\nparts = 2", "takes one of them"),
+        (
+            "op = \"conv\"\ninput = \"conv1\"\nunit = \"stem\"\nkernel = 1\ngroups = 5",
+            "a grouped convolution has",
+        ),
+        ("op = \"linear\"\ninput = \"conv1\"\nunit = \"stem\"", "put a global average before it"),
+        ("op = \"scale\"\ninputs = [\"conv1\", \"conv2\"]", "a plane of one pixel"),
+        ("op = \"concat\"\ninputs = [\"conv1\", \"image\"]", "have one plane"),
+        ("op = \"max_pool\"\ninput = \"conv1\"\nkernel = [2, 99]", "kernel 2x99"),
+        ("op = \"conv\"\ninput = \"conv1\"\nunit = [\"stem\", \"stm\"]\nkernel = 1", "did you mean `stem`"),
+        ("op = \"conv\"\ninput = \"conv1\"\nunit = []\nkernel = 1", "at least one unit"),
+    ] {
+        let message = read(&with(op)).unwrap_err().to_string();
+        assert!(message.contains("`sum`") && message.contains(part), "{op}: {message}");
+    }
+}
+
+#[test]
 fn errors_of_files_name_the_path_and_unknown_names_the_near_one() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("net");
