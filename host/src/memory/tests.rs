@@ -102,7 +102,7 @@ proptest! {
 #[test]
 fn every_subnet_of_the_zoo_gets_an_arena_of_its_fullest_layer() {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let options = ZooOptions { min_width: 0.1, max_width: 1.5, bin_multiple: 1 };
+    let options = ZooOptions { min_width: 0.1, max_width: 1.5, bin_multiple: 2 };
     for (name, (side, c)) in zoo::NAMES.iter().flat_map(|name| [(name, (28, 1)), (name, (32, 3))]) {
         let graph = zoo::network(name, Shape { h: side, w: side, c }, 10, options).unwrap();
         for _ in 0..1000 {

@@ -1,7 +1,8 @@
-//! Architectures by name.
+//! Architectures by name. `NAME-imagenet` is the published network of a name whose plain form is for small images.
 
 mod mobilenet_v1;
-mod resnet8;
+mod mobilenet_v2;
+mod resnet;
 
 use super::Activation;
 use super::check::GraphError;
@@ -9,7 +10,15 @@ use super::graph::{Conv, ConvKind, Graph, Kernel, Node, NodeId, NodeOp, Shape, U
 use device_bench::Padding;
 
 /// The names of [`network`].
-pub const NAMES: [&str; 3] = ["mobilenet-v1", "mobilenet-v1-tiny", "resnet-8"];
+pub const NAMES: [&str; 7] = [
+    "mobilenet-v1",
+    "mobilenet-v1-tiny",
+    "mobilenet-v1-imagenet",
+    "mobilenet-v2",
+    "mobilenet-v2-imagenet",
+    "resnet-8",
+    "resnet-20",
+];
 
 /// Which channel counts a zoo network offers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,7 +80,11 @@ pub fn network(name: &str, input: Shape, classes: usize, options: ZooOptions) ->
     match name {
         "mobilenet-v1" => mobilenet_v1::build(&mut builder, &mobilenet_v1::SMALL),
         "mobilenet-v1-tiny" => mobilenet_v1::build(&mut builder, &mobilenet_v1::TINY),
-        "resnet-8" => resnet8::build(&mut builder),
+        "mobilenet-v1-imagenet" => mobilenet_v1::build(&mut builder, &mobilenet_v1::IMAGENET),
+        "mobilenet-v2" => mobilenet_v2::build(&mut builder, 1),
+        "mobilenet-v2-imagenet" => mobilenet_v2::build(&mut builder, 2),
+        "resnet-8" => resnet::build(&mut builder, 1),
+        "resnet-20" => resnet::build(&mut builder, 3),
         _ => return Err(ZooError::Unknown { name: name.into() }),
     }
     let graph = Graph { name: name.into(), input, classes, nodes: builder.nodes, units: builder.units };
@@ -123,8 +136,8 @@ const fn dense(kernel: usize, stride: usize, activation: Activation) -> Form {
     Form { kind: ConvKind::Dense, kernel, stride, activation }
 }
 
-const fn depthwise(kernel: usize, stride: usize) -> Form {
-    Form { kind: ConvKind::Depthwise, kernel, stride, activation: Activation::Relu }
+const fn depthwise(kernel: usize, stride: usize, activation: Activation) -> Form {
+    Form { kind: ConvKind::Depthwise, kernel, stride, activation }
 }
 
 /// At least as many as [`bins`] gives.
@@ -151,42 +164,4 @@ pub(super) fn bins(full: usize, options: ZooOptions) -> Vec<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_network_takes_both_images_and_passes_the_check() {
-        for name in NAMES {
-            for (side, c) in [(28, 1), (32, 3)] {
-                network(name, Shape { h: side, w: side, c }, 10, ZooOptions::default()).unwrap();
-            }
-        }
-    }
-
-    #[test]
-    fn a_near_name_is_suggested() {
-        let error =
-            network("mobilnet-v1", Shape { h: 28, w: 28, c: 1 }, 10, ZooOptions::default()).unwrap_err();
-        assert!(error.to_string().contains("did you mean `mobilenet-v1`"), "{error}");
-    }
-
-    #[test]
-    fn bins_reach_the_widths_asked_for() {
-        assert_eq!(bins(32, ZooOptions::default()), [8, 16, 24, 32]);
-        assert_eq!(bins(16, ZooOptions { max_width: 1.5, ..ZooOptions::default() }), [8, 16, 24]);
-        assert_eq!(bins(10, ZooOptions::default()), [8, 10]);
-        assert_eq!(bins(4, ZooOptions::default()), [4]);
-        assert_eq!(bins(4, ZooOptions { bin_multiple: usize::MAX, ..ZooOptions::default() }), [4]);
-    }
-
-    #[test]
-    fn the_number_of_bins_is_known_before_they_are_made() {
-        for full in [1, 7, 8, 100, 255] {
-            for bin_multiple in [1, 3, 8, 1000, usize::MAX] {
-                let options = ZooOptions { max_width: 2.5, min_width: 0.1, bin_multiple };
-                let (n, most) = (bins(full, options).len(), n_bins(full, options));
-                assert!(n <= most && most <= n + 2, "{full} in {bin_multiple}: {n}, {most}");
-            }
-        }
-    }
-}
+mod tests;
