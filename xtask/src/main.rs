@@ -1,5 +1,6 @@
 //! What a person types in this repository: `cargo xtask demo`, `cargo xtask test` and others.
 
+mod bench_training;
 mod cuda;
 mod demo;
 mod firmware;
@@ -21,6 +22,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Compare the speed of training with PyTorch's on the CPU: installs PyTorch, takes 50 minutes at most.
+    BenchTraining(bench_training::Options),
     /// Install what is missing, then run the whole pipeline on an emulated Cortex-M4: runs/demo.
     Demo {
         /// Start anew instead of skipping what an earlier demo did.
@@ -48,6 +51,7 @@ enum Task {
 
 fn main() -> Result<()> {
     match Cli::parse().task {
+        Task::BenchTraining(options) => bench_training::run(&options),
         Task::Demo { fresh } => {
             setup::everything()?;
             demo::demo(if fresh { demo::Start::Fresh } else { demo::Start::Resume })

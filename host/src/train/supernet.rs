@@ -17,7 +17,7 @@ pub const N_SUBNETS: usize = 4;
 
 /// The sum of the subnets' gradients is scaled by this: four losses would otherwise take a step that the
 /// learning rate of one network was not chosen for.
-const GRADIENT_SCALE: f64 = 0.5;
+pub const GRADIENT_SCALE: f64 = 0.5;
 
 /// A bin for every unit, each as likely as the others.
 pub fn random_subnet(graph: &Graph, rng: &mut ChaCha8Rng) -> Channels {

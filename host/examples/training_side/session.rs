@@ -1,0 +1,191 @@
+//! One network with its parameters, and the steps that are timed on it.
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use candle_core::{Device, Tensor};
+use edgeslim::engine::{BN_EPSILON, CandleEngine, CpuEngine, Engine, Mode, Params};
+use edgeslim::network::graph::Shape;
+use edgeslim::network::zoo::{ZooOptions, network};
+use edgeslim::network::{Channels, Graph};
+use edgeslim::train::plain::plain_step;
+use edgeslim::train::recalibrate::recalibrate;
+use edgeslim::train::supernet::{GRADIENT_SCALE, N_SUBNETS, random_subnet, sandwich_step};
+use edgeslim::train::{NesterovSgd, SgdParams};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::What;
+use crate::limits;
+use crate::work::{Work, work};
+
+const CLASSES: usize = 10;
+const SGD: SgdParams = SgdParams { learning_rate: 1e-3, momentum: 0.9, weight_decay: 1e-4 };
+/// The subnet that is evaluated is drawn from it: every unit at any of its bins.
+const EVALUATED: u64 = 11;
+
+/// Which engine runs the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineKind {
+    /// edgeslim's own kernels.
+    Cpu,
+    /// Candle's operators, on the CPU.
+    Candle,
+}
+
+/// A network that is open.
+pub struct Session {
+    engine: Box<dyn Engine>,
+    sgd: NesterovSgd,
+    /// The last batch that was asked for.
+    batch: Option<(Tensor, Tensor)>,
+    /// Whether the statistics are those of the evaluated subnet.
+    is_calibrated: bool,
+}
+
+/// The zoo's network that the benchmark calls `name`, at the image it is compared on.
+fn graph(name: &str) -> Result<Graph> {
+    let (zoo_name, side, c) = match name {
+        "mb28" => ("mobilenet-v1", 28, 1),
+        "mb32" => ("mobilenet-v1", 32, 3),
+        "mobilenet-v1" => ("mobilenet-v1-imagenet", 32, 3),
+        "mobilenet-v2" | "resnet-8" | "resnet-20" => (name, 32, 3),
+        _ => bail!("no network of the benchmark is called `{name}`"),
+    };
+    Ok(network(zoo_name, Shape { h: side, w: side, c }, CLASSES, ZooOptions::default())?)
+}
+
+/// Everything that another program needs to build and train the same network.
+pub fn describe(name: &str) -> Result<Value> {
+    let graph = graph(name)?;
+    let params = Params::new(&graph, 1, &Device::Cpu)?;
+    let shapes: Vec<Value> = params
+        .vars()
+        .iter()
+        .map(|(name, var)| json!({ "name": name, "shape": var.dims(), "decays": params.decays(name) }))
+        .collect();
+    Ok(json!({
+        "graph": graph,
+        "params": shapes,
+        "bn_epsilon": BN_EPSILON,
+        "sandwich_gradient_scale": GRADIENT_SCALE,
+        "learning_rate": SGD.learning_rate,
+        "momentum": SGD.momentum,
+        "weight_decay": SGD.weight_decay,
+    }))
+}
+
+impl Session {
+    /// Draws parameters and makes an engine of `threads`.
+    pub fn open(name: &str, threads: usize, kind: EngineKind) -> Result<Session> {
+        let graph = graph(name)?;
+        let params = Params::new(&graph, 1, &Device::Cpu)?;
+        let sgd = NesterovSgd::for_network(&params, SGD);
+        let engine: Box<dyn Engine> = match kind {
+            EngineKind::Cpu => Box::new(CpuEngine::new(graph, params, threads)?),
+            EngineKind::Candle => Box::new(CandleEngine::new(graph, params, Device::Cpu)?),
+        };
+        Ok(Session { engine, sgd, batch: None, is_calibrated: false })
+    }
+
+    /// The instruction set that the engine computes with; Candle does not tell its own.
+    pub fn simd(&self) -> &'static str {
+        limits::best_simd()
+    }
+
+    /// Milliseconds of one step a seed.
+    pub fn run(&mut self, what: What, batch: usize, seeds: &[u64]) -> Result<Vec<f64>> {
+        let (images, labels) = self.batch(batch)?;
+        if what == What::Evaluate && !self.is_calibrated {
+            self.calibrate(&images)?;
+        }
+        let engine = &*self.engine;
+        let widest = engine.graph().widest();
+        let evaluated = self.evaluated();
+        let mut ms = Vec::with_capacity(seeds.len());
+        for &seed in seeds {
+            let start = Instant::now();
+            match what {
+                What::Plain => {
+                    plain_step(engine, &widest, &images, &labels, &mut self.sgd)?;
+                }
+                What::Sandwich => {
+                    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+                    sandwich_step(engine, &images, &labels, &mut self.sgd, &mut rng)?;
+                }
+                What::Evaluate => {
+                    engine.logits(&images, &evaluated, Mode::Evaluate)?.to_vec2::<f32>()?;
+                }
+            }
+            ms.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        Ok(ms)
+    }
+
+    /// Per seed the subnets that its sandwich step trains after the widest, in order; and the one that is evaluated.
+    pub fn subnets(&self, seeds: &[u64]) -> Value {
+        let steps: Vec<Vec<Channels>> = seeds.iter().map(|&seed| self.narrower(seed)).collect();
+        json!({ "steps": steps, "evaluated": self.evaluated() })
+    }
+
+    /// Mean work of the steps of `seeds`.
+    pub fn work(&self, what: What, batch: usize, seeds: &[u64]) -> Value {
+        let graph = self.engine.graph();
+        let of = |channels: &Channels| work(graph, channels, batch, what != What::Evaluate);
+        let total: Work = match what {
+            What::Plain => of(&graph.widest()),
+            What::Evaluate => of(&self.evaluated()),
+            What::Sandwich => {
+                let narrower = seeds.iter().flat_map(|&seed| self.narrower(seed));
+                let sum = narrower.map(|channels| of(&channels)).fold(Work::default(), Work::plus);
+                sum.scaled(1.0 / seeds.len().max(1) as f64).plus(of(&graph.widest()))
+            }
+        };
+        json!({ "flops": total.flops, "bytes": total.bytes })
+    }
+
+    /// Images `(n, h, w, c)` of noise and labels `(n, classes)`, the same for every call.
+    pub fn batch(&mut self, n: usize) -> Result<(Tensor, Tensor)> {
+        if let Some((images, labels)) = &self.batch
+            && images.dim(0)? == n
+        {
+            return Ok((images.clone(), labels.clone()));
+        }
+        let Shape { h, w, c } = self.engine.graph().input;
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let pixels: Vec<f32> = (0..n * h * w * c).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let classes: Vec<u32> = (0..n).map(|_| rng.random_range(0..CLASSES as u32)).collect();
+        let classes = Tensor::new(classes, &Device::Cpu)?;
+        let labels = candle_nn::encoding::one_hot(classes, CLASSES, 1.0f32, 0.0)?;
+        let images = Tensor::from_vec(pixels, (n, h, w, c), &Device::Cpu)?;
+        Ok(self.batch.insert((images, labels)).clone())
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &dyn Engine {
+        &*self.engine
+    }
+
+    /// The subnet that is evaluated.
+    pub fn evaluated(&self) -> Channels {
+        random_subnet(self.engine.graph(), &mut ChaCha8Rng::seed_from_u64(EVALUATED))
+    }
+
+    /// Gives the evaluated subnet its running statistics.
+    pub fn calibrate(&mut self, images: &Tensor) -> Result<()> {
+        recalibrate(&*self.engine, &self.evaluated(), [Ok(images.clone())])?;
+        self.is_calibrated = true;
+        Ok(())
+    }
+
+    /// What [`sandwich_step`] trains besides the widest.
+    fn narrower(&self, seed: u64) -> Vec<Channels> {
+        let graph = self.engine.graph();
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let random = (2..N_SUBNETS).map(|_| random_subnet(graph, &mut rng));
+        std::iter::once(graph.smallest()).chain(random).collect()
+    }
+}
