@@ -88,12 +88,10 @@ fn four_lanes() -> f64 {
     let (scale, shift) = (black_box(0.5f32), black_box(1.0f32));
     let mut chains = [[0.0f32; 4]; CHAINS];
     for _ in 0..FMA_ROUNDS {
-        for lane in chains.iter_mut().flatten() {
-            *lane = if cfg!(target_arch = "aarch64") {
-                lane.mul_add(scale, shift)
-            } else {
-                *lane * scale + shift
-            };
+        for chain in &mut chains {
+            *chain = chain.map(|lane| {
+                if cfg!(target_arch = "aarch64") { lane.mul_add(scale, shift) } else { lane * scale + shift }
+            });
         }
     }
     black_box(chains);

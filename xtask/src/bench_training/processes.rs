@@ -17,9 +17,12 @@ use std::time::Duration;
 pub const LIMIT: Duration = Duration::from_secs(120);
 /// torch.compile is given up after it.
 const COMPILE_LIMIT: Duration = Duration::from_secs(150);
+/// Nothing is compiled once the time for a case is less.
+const LEAST_TO_COMPILE: Duration = Duration::from_secs(12);
 /// A setting of PyTorch that a first look finds slower than the best by this factor is not measured further …
 const HOPELESS: f64 = 1.15;
-/// … and beyond this factor not looked at again with another batch or fewer threads.
+/// … and beyond this factor not looked at again with another batch or fewer threads. (What is compiled is not looked at
+/// again beyond the first: that takes minutes.)
 const NEVER: f64 = 1.5;
 /// A side's turn takes about so long.
 const TURN_MS: f64 = 200.0;
@@ -101,6 +104,7 @@ impl Start {
     pub fn torch(&self, name: &str, env: &[(&str, &str)]) -> Result<Side> {
         let mut command = Command::new(&self.python);
         command.arg(&self.script).envs(env.iter().copied());
+        command.env("TORCHINDUCTOR_CACHE_DIR", self.dir.join("compiled"));
         Side::start(name, command, &self.dir)
     }
 }
@@ -160,6 +164,12 @@ impl Torch {
         });
         let limit = if self.setting.compile { COMPILE_LIMIT } else { LIMIT };
         Ok(mean(&self.side.ask::<Times>(&request, limit)?.ms))
+    }
+
+    /// Milliseconds of the faster of two steps after a first one.
+    fn look(&mut self, case: Case, warm: &Subnets, timed: &[Subnets; 2]) -> Result<f64> {
+        self.run(case, warm)?;
+        timed.iter().try_fold(f64::INFINITY, |least, step| Ok(least.min(self.run(case, step)?)))
     }
 }
 
@@ -226,10 +236,11 @@ impl Processes {
         time: Duration,
         print: &mut impl FnMut(&str),
     ) -> Result<Vec<Detailed>> {
-        let looks = self.look(case, print)?;
+        let looks = self.look(case, time >= LEAST_TO_COMPILE, print)?;
         let best = looks.iter().copied().fold(f64::INFINITY, f64::min);
         for (torch, ms) in self.torch.iter_mut().zip(&looks) {
-            if ms.is_finite() && *ms > NEVER * best {
+            let factor = if torch.setting.compile { HOPELESS } else { NEVER };
+            if ms.is_finite() && *ms > factor * best {
                 torch.given_up.push(case.what);
             }
         }
@@ -292,31 +303,34 @@ impl Processes {
         Ok((ours.peak_bytes, least))
     }
 
-    /// Milliseconds of the faster of two steps after a first one; infinite where a setting is left out.
-    fn look(&mut self, case: Case, print: &mut impl FnMut(&str)) -> Result<Vec<f64>> {
+    /// [`Torch::look`] at every setting, infinite where one is left out.
+    fn look(&mut self, case: Case, may_compile: bool, print: &mut impl FnMut(&str)) -> Result<Vec<f64>> {
         let [warm, first, second] = [1, 2, 3].map(|seed| self.ours[0].1.subnets(&[seed]));
         let (warm, timed) = (warm?, [first?, second?]);
         for (_, ours) in &mut self.ours {
             ours.run(case, &[1, 2])?;
         }
         let mut looks = Vec::new();
-        for torch in &mut self.torch {
-            looks.push(f64::INFINITY);
-            if !torch.setting.runs(case.what) || torch.given_up.contains(&case.what) {
-                continue;
-            }
-            let look = torch.run(case, &warm).and_then(|_| {
-                timed.iter().try_fold(f64::INFINITY, |least, step| Ok(least.min(torch.run(case, step)?)))
-            });
+        let mut i = 0;
+        while let Some(torch) = self.torch.get_mut(i) {
+            let Setting { compile, name, .. } = torch.setting;
+            let is_left_out = !torch.setting.runs(case.what) || torch.given_up.contains(&case.what);
+            let look = if is_left_out || (compile && !may_compile) {
+                Ok(f64::INFINITY)
+            } else {
+                torch.look(case, &warm, &timed)
+            };
             match look {
-                Ok(ms) => *looks.last_mut().context("just pushed")? = ms,
-                // A compiler that fails or takes too long is no reason to stop.
-                Err(error) if torch.setting.compile => {
-                    print(&format!("{} is left out for this network: {error:#}", torch.setting.name));
-                    torch.given_up = What::value_variants().to_vec();
+                Ok(ms) => looks.push(ms),
+                // A compiler that fails or takes too long is ended and no reason to stop.
+                Err(error) if compile => {
+                    print(&format!("{name} is left out for this network from here on: {error:#}"));
+                    self.torch.remove(i);
+                    continue;
                 }
                 Err(error) => return Err(error),
             }
+            i += 1;
         }
         Ok(looks)
     }
