@@ -1,6 +1,6 @@
 //! The least that a step does: operations and memory traffic.
 
-use edgeslim::network::{Channels, Conv, ConvKind, Graph, NodeOp};
+use edgeslim::network::{Channels, Conv, ConvKind, Graph, Linear, NodeOp};
 
 /// Of one step.
 #[derive(Debug, Clone, Copy, Default)]
@@ -37,10 +37,14 @@ pub fn work(graph: &Graph, channels: &Channels, n: usize, is_training: bool) -> 
         let (read, written) = (inputs.iter().map(|&input| floats(input)).sum::<f64>(), floats(id));
         let macs = match &node.op {
             NodeOp::Conv(Conv { kind, kernel, input, .. }) => {
-                let c_in = if *kind == ConvKind::Depthwise { 1 } else { c[*input] };
-                written * (kernel * kernel * c_in) as f64
+                let c_in = match kind {
+                    ConvKind::Dense => c[*input],
+                    ConvKind::Grouped { groups } => c[*input] / groups,
+                    ConvKind::Depthwise => 1,
+                };
+                written * (kernel.taps() * c_in) as f64
             }
-            NodeOp::Head { input } => (c[*input] * c[id]) as f64,
+            NodeOp::Linear(Linear { input, .. }) | NodeOp::Head { input } => (c[*input] * c[id]) as f64,
             _ => 0.0,
         };
         let has_input_grad = inputs.iter().any(|&input| input != 0);

@@ -65,10 +65,12 @@ class Net(torch.nn.Module):
 
     def conv(self, node, params, outputs, channels, statistics):
         conv = node["op"]["Conv"]
-        x, c_out = outputs[conv["input"]], channels[conv["unit"]]
+        x, c_out = outputs[conv["input"]], sum(channels[unit] for unit in conv["units"])
         pad = conv["padding"]
         if (pad["top"], pad["left"]) != (pad["bottom"], pad["right"]):
             raise ValueError(f"node {node['name']}: PyTorch's side pads both ends of an axis alike")
+        if conv["kind"] not in ("dense", "depthwise"):
+            raise ValueError(f"node {node['name']}: PyTorch's side knows no convolution {conv['kind']}")
         is_depthwise = conv["kind"] == "depthwise"
         weight = params["weight"][:c_out]
         if not is_depthwise:
