@@ -1,0 +1,205 @@
+//! Depthwise convolution over a zero-padded `[h, w, c]` image: forward here, gradients in `grad`.
+
+#![allow(unsafe_op_in_unsafe_fn)] // kernels are pointer arithmetic under the contract of their safe front
+
+mod grad;
+
+
+use self::grad::{input_grad, weight_grad};
+use crate::simd::{Simd, kernel, prefetch};
+use crate::{Isa, Real};
+
+/// Packed channels are padded to it, whatever the instruction set.
+const PAD: usize = 16;
+
+/// Geometry of one image.
+#[derive(Debug, Clone, Copy)]
+pub struct Depthwise {
+    /// Channels.
+    pub c: usize,
+    /// Side of the kernel.
+    pub kernel: usize,
+    /// Stride in both directions.
+    pub stride: usize,
+    /// Output height.
+    pub h_out: usize,
+    /// Output width.
+    pub w_out: usize,
+    /// Floats of a row of the padded image.
+    pub padded_row: usize,
+}
+
+/// Where an image without its border lies in the padded one.
+#[derive(Debug, Clone, Copy)]
+pub struct Inside {
+    /// Height.
+    pub h: usize,
+    /// Width.
+    pub w: usize,
+    /// Rows above.
+    pub top: usize,
+    /// Pixels before each row.
+    pub left: usize,
+}
+
+impl Depthwise {
+    /// Floats of packed weights, `[kernel², c padded to whole vectors]`.
+    pub fn packed_len(&self) -> usize {
+        self.kernel * self.kernel * self.c.next_multiple_of(PAD)
+    }
+
+    /// Packs weights `[c, kernel²]`; `tap` maps a packed tap to the tap of `weight`.
+    pub fn pack(&self, weight: &[Real], tap: impl Fn(usize) -> usize, out: &mut [Real]) {
+        let (taps, c_padded) = (self.kernel * self.kernel, self.c.next_multiple_of(PAD));
+        assert_eq!(out.len(), self.packed_len());
+        out.fill(0.0);
+        for t in 0..taps {
+            for k in 0..self.c {
+                out[t * c_padded + k] = weight[k * taps + tap(t)];
+            }
+        }
+    }
+
+    /// Floats up to the last pixel that the kernel touches.
+    fn reach(&self) -> usize {
+        let last = |n: usize| (n - 1) * self.stride + self.kernel - 1;
+        last(self.h_out) * self.padded_row + (last(self.w_out) + 1) * self.c
+    }
+
+    /// `y = weights * padded`; `weights` packed, `y` is `[h_out, w_out, c]`.
+    pub fn forward(&self, isa: Isa, padded: &[Real], weights: &[Real], y: &mut [Real]) {
+        assert!(padded.len() >= self.reach() && weights.len() >= self.packed_len());
+        assert!(y.len() >= self.h_out * self.w_out * self.c);
+        // SAFETY: the last pixels that are read and written are in bounds.
+        unsafe { forward(isa, self, padded.as_ptr(), weights.as_ptr(), y.as_mut_ptr()) }
+    }
+
+    /// Adds the gradient of the packed weights to `grad`; `dz` has pixels of `c` and rows of `dz_row` floats.
+    pub fn weight_grad(&self, isa: Isa, padded: &[Real], dz: &[Real], dz_row: usize, grad: &mut [Real]) {
+        assert!(padded.len() >= self.reach() && grad.len() >= self.packed_len());
+        assert!(dz.len() >= (self.h_out - 1) * dz_row + self.w_out * self.c);
+        // SAFETY: the last pixels that are read and the packed gradient are in bounds.
+        unsafe { weight_grad(isa, self, padded.as_ptr(), dz.as_ptr(), dz_row, grad.as_mut_ptr()) }
+    }
+
+    /// The gradient `dx` of the image `inside` the padded one, `[h, w, c]`; `dz` is `[h_out, w_out, c]`.
+    pub fn input_grad(&self, isa: Isa, dz: &[Real], weights: &[Real], inside: Inside, dx: &mut [Real]) {
+        assert!(dz.len() >= self.h_out * self.w_out * self.c && weights.len() >= self.packed_len());
+        assert!(dx.len() >= inside.h * inside.w * self.c);
+        // SAFETY: `dz`, the packed weights and `dx` hold every element that the contract names.
+        unsafe { input_grad(isa, self, dz.as_ptr(), weights.as_ptr(), inside, dx.as_mut_ptr()) }
+    }
+}
+
+/// All lanes, or the first `n` of them where a vector is not `FULL`.
+#[inline(always)]
+unsafe fn load<S: Simd, const FULL: bool>(p: *const Real, n: usize) -> S {
+    if FULL { S::load(p) } else { S::load_n(p, n) }
+}
+
+#[inline(always)]
+unsafe fn store<S: Simd, const FULL: bool>(v: S, p: *mut Real, n: usize) {
+    if FULL { v.store(p) } else { v.store_n(p, n) }
+}
+
+/// Calls `$row::<S, .., FULL>(args.., n)` for every vector of channels: `$cv` is its first, of which `n` are left.
+macro_rules! each_vector {
+    ($S:ident, $c:expr, $row:ident, [$($generic:literal),*], |$cv:ident| ($($arg:expr),* $(,)?)) => {{
+        let mut $cv = 0;
+        while $cv + $S::N <= $c {
+            $row::<$S, $($generic,)* true>($($arg,)* $S::N);
+            $cv += $S::N;
+        }
+        if $cv < $c {
+            $row::<$S, $($generic,)* false>($($arg,)* $c - $cv);
+        }
+    }};
+}
+use each_vector;
+
+/// The nine taps of one vector of channels.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)]
+unsafe fn taps3<S: Simd>(weights: *const Real, c_padded: usize) -> [S; 9] {
+    let mut w = [S::zero(); 9];
+    for t in 0..9 {
+        w[t] = S::load(weights.add(t * c_padded));
+    }
+    w
+}
+
+/// One output row of one vector of channels, 3 × 3, `U` pixels at a time.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)]
+unsafe fn row3<S: Simd, const STRIDE: usize, const U: usize, const FULL: bool>(
+    g: &Depthwise,
+    x: *const Real,
+    weights: *const Real,
+    y: *mut Real,
+    n: usize,
+) {
+    let w = taps3::<S>(weights, g.c.next_multiple_of(PAD));
+    let mut ox = 0;
+    while ox + U <= g.w_out {
+        let mut acc = [S::zero(); U];
+        for ky in 0..3 {
+            let mut xs = [S::zero(); 8];
+            for q in 0..(U - 1) * STRIDE + 3 {
+                xs[q] = load::<S, FULL>(x.add(ky * g.padded_row + (ox * STRIDE + q) * g.c), n);
+            }
+            for u in 0..U {
+                for kx in 0..3 {
+                    acc[u] = xs[u * STRIDE + kx].fma(w[ky * 3 + kx], acc[u]);
+                }
+            }
+        }
+        for u in 0..U {
+            prefetch(y.wrapping_add((g.w_out + ox + u) * g.c));
+            store::<S, FULL>(acc[u], y.add((ox + u) * g.c), n);
+        }
+        ox += U;
+    }
+    while ox < g.w_out {
+        let mut acc = S::zero();
+        for t in 0..9 {
+            let p = x.add(t / 3 * g.padded_row + (ox * STRIDE + t % 3) * g.c);
+            acc = load::<S, FULL>(p, n).fma(w[t], acc);
+        }
+        store::<S, FULL>(acc, y.add(ox * g.c), n);
+        ox += 1;
+    }
+}
+
+/// One output row of one vector of channels, any kernel and stride.
+#[inline(always)]
+unsafe fn row<S: Simd, const FULL: bool>(
+    g: &Depthwise,
+    x: *const Real,
+    weights: *const Real,
+    y: *mut Real,
+    n: usize,
+) {
+    let c_padded = g.c.next_multiple_of(PAD);
+    for ox in 0..g.w_out {
+        let mut acc = S::zero();
+        for t in 0..g.kernel * g.kernel {
+            let (ky, kx) = (t / g.kernel, t % g.kernel);
+            let v = load::<S, FULL>(x.add(ky * g.padded_row + (ox * g.stride + kx) * g.c), n);
+            acc = v.fma(S::load(weights.add(t * c_padded)), acc);
+        }
+        store::<S, FULL>(acc, y.add(ox * g.c), n);
+    }
+}
+
+#[inline(always)]
+unsafe fn forward_imp<S: Simd>(g: &Depthwise, x: *const Real, weights: *const Real, y: *mut Real) {
+    for oy in 0..g.h_out {
+        let (x, y) = (x.add(oy * g.stride * g.padded_row), y.add(oy * g.w_out * g.c));
+        match (g.kernel, g.stride) {
+            (3, 1) => each_vector!(S, g.c, row3, [1, 4], |v| (g, x.add(v), weights.add(v), y.add(v))),
+            (3, 2) => each_vector!(S, g.c, row3, [2, 2], |v| (g, x.add(v), weights.add(v), y.add(v))),
+            _ => each_vector!(S, g.c, row, [], |v| (g, x.add(v), weights.add(v), y.add(v))),
+        }
+    }
+}
+kernel!(forward, forward_imp, (g: &Depthwise, x: *const Real, weights: *const Real, y: *mut Real));
