@@ -6,7 +6,7 @@
 #![allow(unsafe_op_in_unsafe_fn)] // kernels are pointer arithmetic under the contract of their safe front
 
 use crate::elementwise::activate;
-use crate::simd::{Registers, Simd, kernel, load_some, prefetch, store_some};
+use crate::simd::{MAX_LANES, Registers, Simd, kernel, load_some, prefetch, store_some};
 use crate::{Activation, Isa, Real};
 
 /// What becomes of a product.
@@ -217,16 +217,44 @@ unsafe fn tile_nn<S: Simd, const MR: usize, const NV: usize>(
             }
         }
     }
-    for j in 0..NV {
-        let left = g.n.saturating_sub(column + j * S::N);
+    if matches!(end, End::Replace) && column + NV * S::N <= g.n {
         for i in 0..MR {
-            let (p, v) = (cp[i].add(j * S::N), acc[i][j]);
+            for j in 0..NV {
+                acc[i][j].store(cp[i].add(j * S::N));
+            }
+        }
+        return;
+    }
+    // Through memory: a loop that the compiler does not unroll would keep the sums there all along.
+    let mut sums = [[0.0; 2 * MAX_LANES]; MR];
+    for i in 0..MR {
+        for j in 0..NV {
+            acc[i][j].store(sums[i].as_mut_ptr().add(j * S::N));
+        }
+    }
+    finish_tile::<S>(&sums, &cp, g.n, column, NV, end);
+}
+
+/// Writes a tile whose last columns may be missing, or that is not the plain product.
+#[inline(always)]
+unsafe fn finish_tile<S: Simd>(
+    sums: &[[Real; 2 * MAX_LANES]],
+    c: &[*mut Real],
+    n: usize,
+    column: usize,
+    n_vectors: usize,
+    end: End,
+) {
+    for (sums, c) in sums.iter().zip(c) {
+        for j in (0..n_vectors * S::N).step_by(S::N) {
+            let (v, p) = (S::load(sums.as_ptr().add(j)), c.add(j));
+            let left = n.saturating_sub(column + j);
             let v = match end {
                 End::Replace => v,
                 End::Add => v.add(load_some(p, left)),
                 End::Affine { scale, shift, activation } => {
-                    let (sc, sh) = (scale.as_ptr().add(column), shift.as_ptr().add(column));
-                    activate(v.fma(S::load(sc.add(j * S::N)), S::load(sh.add(j * S::N))), activation)
+                    let (sc, sh) = (scale.as_ptr().add(column + j), shift.as_ptr().add(column + j));
+                    activate(v.fma(S::load(sc), S::load(sh)), activation)
                 }
             };
             store_some(v, p, left);

@@ -4,7 +4,7 @@
 #![allow(unsafe_op_in_unsafe_fn)] // kernels are pointer arithmetic under the contract of their safe front
 
 use crate::elementwise::{AHEAD, activate, activate_backward, for_activation};
-use crate::simd::{Simd, kernel, load_some, prefetch, store_some};
+use crate::simd::{MAX_LANES, Simd, kernel, load_some, prefetch, store_some};
 use crate::{Activation, Isa, Real};
 
 /// Values after which the pattern of `c` channels repeats at a boundary of two vectors.
@@ -272,7 +272,7 @@ unsafe fn sums_of_imp<S: Simd>(
         let mut x = load_some::<S>(z.add(i), n).sub(S::load(shift.add(v)));
         if n < S::N {
             // Lanes beyond the end hold 0 - shift: drop them.
-            let mut lanes = [0.0; 16];
+            let mut lanes = [0.0; MAX_LANES];
             x.store(lanes.as_mut_ptr());
             x = S::load_n(lanes.as_ptr(), n);
         }

@@ -109,6 +109,9 @@ pub fn prefetch(p: *const Real) {
     let _ = p;
 }
 
+/// The most lanes of any vector.
+pub const MAX_LANES: usize = 16;
+
 /// Vector registers that a kernel may count on; decides the shape of its tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registers {

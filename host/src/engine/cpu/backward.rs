@@ -1,28 +1,39 @@
-//! Backward pass, explicit. Once two sums per channel are known, the backward of batch norm and ReLU is one affine
-//! per channel: `dz = ka · g + kb · z + kc`, with `g` the gradient that the ReLU lets through.
+//! Backward pass, explicit. The last consumer of a node gates its gradient by the activation and adds up two sums per
+//! channel; with them the backward of batch norm is one affine per channel: `dz = ka · g + kb · z + kc`.
 
-use super::core::{CHUNKS, Core, Disjoint, chunk, clear_sums, floats, norm_sums, view};
-use super::gemm::Into;
-use super::geometry::Geometry;
-use super::norm::{expand, period};
-use super::pass::{Pass, Visit};
-use super::weights::{fold, pack_backward};
-use crate::network::{Activation, Conv, ConvKind, NodeId, NodeOp};
+use cpu_kernels::Real;
+use cpu_kernels::elementwise::add_to;
+use cpu_kernels::norm::period;
+
+use super::core::{Core, Finish, NodeState, buffer, chunk, for_each, resized, view};
+use super::disjoint::Disjoint;
+use crate::network::{Graph, NodeId, NodeOp};
+
+/// Chunks of a layer that is too cheap to count its work.
+const CHUNKS: usize = 16;
+
+/// What a consumer does to the gradient of its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Visit {
+    /// Whether it is the first, which writes instead of adding.
+    pub is_first: bool,
+    /// Whether it is the last, which leaves a gated gradient and the sums of batch norm.
+    pub is_last: bool,
+}
 
 impl Core {
     /// Adds the gradients of all parameters to `grads`; `d_logits` is `[n, classes]`.
-    pub fn backward(&mut self, d_logits: &[f32], params: &[&[f32]]) {
+    pub fn backward(&mut self, d_logits: &[Real], params: &[&[Real]]) {
         for idx in (1..self.nodes.len()).rev() {
-            match self.graph.nodes[idx].op.clone() {
+            match self.graph.nodes[idx].op {
                 NodeOp::Input => {}
-                NodeOp::Conv(conv) if self.nodes[idx].has_grad => self.conv_backward(idx, &conv, params),
-                NodeOp::Add { a, b, activation } if self.nodes[idx].has_grad => {
-                    self.add_backward(idx, a, activation);
-                    self.add_backward(idx, b, activation);
+                NodeOp::Conv(_) if self.nodes[idx].has_grad => self.conv_backward(idx, params),
+                NodeOp::Add { a, b, .. } if self.nodes[idx].has_grad => {
+                    self.add_backward(idx, a);
+                    self.add_backward(idx, b);
                 }
                 NodeOp::Conv(_) | NodeOp::Add { .. } => {}
                 NodeOp::Head { input } => self.head_backward(idx, input, d_logits, params),
-                _ => unreachable!("CpuEngine::new refuses it"),
             }
             let state = &mut self.nodes[idx];
             if std::mem::take(&mut state.has_grad) {
@@ -31,25 +42,25 @@ impl Core {
         }
     }
 
-    /// Notes that a consumer of `source` is about to run its backward.
-    fn visit(&mut self, source: NodeId) -> Visit {
+    /// Notes that a consumer of `source`, cut into `n_chunks`, is about to run its backward.
+    pub fn visit(&mut self, source: NodeId, n_chunks: usize) -> Visit {
         let has_norm = matches!(self.graph.nodes[source].op, NodeOp::Conv(_));
         let state = &mut self.nodes[source];
-        let into = if state.has_grad { Into::Add } else { Into::Replace };
-        if !state.has_grad {
+        let is_first = !state.has_grad;
+        if is_first {
             state.grad = self.free.pop().unwrap_or_default();
-            floats(&mut state.grad, state.len);
+            buffer(&mut state.grad, state.len);
             state.has_grad = true;
         }
         state.consumers_left -= 1;
-        let sums = state.consumers_left == 0 && has_norm;
-        if sums {
-            clear_sums(state);
+        let is_last = state.consumers_left == 0;
+        if is_last && has_norm {
+            resized(&mut state.norm.sums, n_chunks * 2 * period(self.isa, state.c)).fill(0.0);
         }
-        Visit { into, sums }
+        Visit { is_first, is_last }
     }
 
-    fn head_backward(&mut self, idx: usize, input: NodeId, d_logits: &[f32], params: &[&[f32]]) {
+    fn head_backward(&mut self, idx: usize, input: NodeId, d_logits: &[Real], params: &[&[Real]]) {
         let (c, c_max, classes) = (self.nodes[input].c, self.widest[input], self.graph.classes);
         let first = self.first_param[idx];
         for (d, xs) in d_logits.chunks_exact(classes).zip(self.pooled.chunks_exact(c)) {
@@ -62,157 +73,82 @@ impl Core {
         if input == 0 {
             return;
         }
-        let visit = self.visit(input);
-        let (h, w) = self.planes[input];
+        let visit = self.visit(input, CHUNKS);
+        let pixels = self.planes[input].0 * self.planes[input].1;
         let weight = params[first];
-        self.write_grad(input, visit, &|image, out| {
-            let mut pixel = vec![0.0f32; c];
+        self.write_grad(input, visit, &|image, pixel, out| {
+            let pixel = buffer(pixel, c);
+            pixel.fill(0.0);
             for (o, d) in d_logits[image * classes..][..classes].iter().enumerate() {
-                let d = d / (h * w) as f32;
+                let d = d / pixels as Real;
                 pixel.iter_mut().zip(&weight[o * c_max..][..c]).for_each(|(p, w)| *p += d * w);
             }
             for out in out.chunks_exact_mut(c) {
-                match visit.into {
-                    Into::Replace => out.copy_from_slice(&pixel),
-                    Into::Add => out.iter_mut().zip(&pixel).for_each(|(o, p)| *o += p),
+                match visit.is_first {
+                    true => out.copy_from_slice(pixel),
+                    false => out.iter_mut().zip(&*pixel).for_each(|(o, p)| *o += p),
                 }
             }
         });
     }
 
-    fn add_backward(&mut self, idx: usize, source: NodeId, activation: Activation) {
+    /// A sum's gradient is that of each term.
+    fn add_backward(&mut self, idx: usize, source: NodeId) {
         if source == 0 {
             return;
         }
-        let visit = self.visit(source);
-        let state = std::mem::take(&mut self.nodes[idx]);
-        let len = state.len / self.n;
-        self.write_grad(source, visit, &|image, out| {
-            let range = image * len..(image + 1) * len;
-            let pairs = state.grad[range.clone()].iter().zip(&state.z[range]);
-            for (out, (d, z)) in out.iter_mut().zip(pairs) {
-                let d = if activation == Activation::None || *z > 0.0 { *d } else { 0.0 };
-                *out = if visit.into == Into::Add { *out + d } else { d };
-            }
+        let visit = self.visit(source, CHUNKS);
+        let grad = std::mem::take(&mut self.nodes[idx].grad);
+        let (len, isa) = (self.nodes[idx].len / self.n, self.isa);
+        self.write_grad(source, visit, &|image, _, out| {
+            let d = &grad[image * len..(image + 1) * len];
+            if visit.is_first { out.copy_from_slice(d) } else { add_to(isa, d, out) }
         });
-        self.nodes[idx] = state;
+        self.nodes[idx].grad = grad;
     }
 
-    /// Lets `write(image, gradient of the image)` fill the gradient of `source`, and adds up the
-    /// sums of its batch norm.
-    fn write_grad(&mut self, source: NodeId, visit: Visit, write: &(dyn Fn(usize, &mut [f32]) + Sync)) {
-        let mut grad = std::mem::take(&mut self.nodes[source].grad);
-        let mut sums = std::mem::take(&mut self.nodes[source].sums);
+    /// Lets `write(image, a temporary, gradient of the image)` fill the gradient of `source`, and finishes it if this
+    /// is the last visit.
+    fn write_grad(
+        &mut self,
+        source: NodeId,
+        visit: Visit,
+        write: &(dyn Fn(usize, &mut Vec<Real>, &mut [Real]) + Sync),
+    ) {
+        let (mut grad, mut sums) = self.take_grad(source);
         let len = self.nodes[source].len / self.n;
-        let Core { graph, isa, pool, nodes, n, .. } = self;
-        let mean = &nodes[source].mean;
-        let source_view = view(graph, nodes, source);
-        let (out, all_sums) = (Disjoint::new(&mut grad), Disjoint::new(&mut sums));
-        pool.run(CHUNKS, &|chunk_idx, _| {
+        let Core { graph, isa, pool, scratch, nodes, n, .. } = self;
+        let (out, sums_of_chunks) = (Disjoint::new(&mut grad), Disjoint::new(&mut sums));
+        let finish = finish(graph, nodes, source, &sums_of_chunks);
+        for_each(pool, scratch, CHUNKS, |chunk_idx, [temporary, _]| {
             for image in chunk(*n, CHUNKS, chunk_idx) {
                 // SAFETY: every image is in one chunk.
                 let out = unsafe { out.range(image * len, len) };
-                write(image, out);
-                if visit.sums {
-                    norm_sums(*isa, &source_view, image * len, out, mean, &all_sums, chunk_idx);
+                write(image, temporary, out);
+                if visit.is_last {
+                    finish.run(*isa, image * len, out, chunk_idx);
                 }
             }
         });
-        self.nodes[source].grad = grad;
-        self.nodes[source].sums = sums;
+        self.put_grad(source, grad, sums);
     }
 
-    fn conv_backward(&mut self, idx: usize, conv: &Conv, params: &[&[f32]]) {
-        let g = self.geometry(idx, conv);
-        let first = self.first_param[idx];
-        let k = self.norm_backward(idx, &g, params[first + 1]);
-        let wants_input = conv.input != 0;
-        let flipped = g.flips();
-        if wants_input {
-            pack_backward(&g, flipped, params[first], &mut self.packed);
-        }
-        let n_weights = match g.kind {
-            ConvKind::Depthwise => g.depthwise().packed_len(),
-            _ => g.taps() * g.c_in * g.c_out,
-        };
-        let n_chunks = if n_weights > 65536 { CHUNKS / 4 } else { CHUNKS };
-        let visit = wants_input.then(|| self.visit(conv.input));
-        let mut grad = std::mem::take(&mut self.nodes[conv.input].grad);
-        let mut sums = std::mem::take(&mut self.nodes[conv.input].sums);
-        self.parts.clear();
-        self.parts.resize(n_chunks * n_weights, 0.0);
-        let Core { graph, isa, pool, scratch, nodes, packed, parts, n, .. } = self;
-        let pass = Pass {
-            isa: *isa,
-            g,
-            flipped,
-            visit,
-            source: view(graph, nodes, conv.input),
-            source_mean: &nodes[conv.input].mean,
-            state: &nodes[idx],
-            activation: conv.activation,
-            k: [&k[0], &k[1], &k[2]],
-            packed,
-        };
-        let (out, all_sums, weights) =
-            (Disjoint::new(&mut grad), Disjoint::new(&mut sums), Disjoint::new(parts));
-        pool.run(n_chunks, &|chunk_idx, thread_idx| {
-            let scratch = &mut *scratch[thread_idx].lock().expect("a panic ends the engine");
-            // SAFETY: every chunk has its own partial weight gradient.
-            let weights = unsafe { weights.range(chunk_idx * n_weights, n_weights) };
-            let images = chunk(*n, n_chunks, chunk_idx);
-            if g.is_pointwise() {
-                let block = (16384 / (g.c_in + g.c_out)).max(48) / 12 * 12;
-                let pixels = images.start * g.h * g.w..images.end * g.h * g.w;
-                for start in pixels.clone().step_by(block) {
-                    let m = block.min(pixels.end - start);
-                    // SAFETY: every pixel is in the one chunk that its image is in.
-                    let mut dx = visit.map(|_| unsafe { out.range(start * g.c_in, m * g.c_in) });
-                    pass.pointwise(start, m, scratch, dx.as_deref_mut(), weights);
-                    pass.sums(start * g.c_in, dx.as_deref(), &all_sums, chunk_idx);
-                }
-                return;
-            }
-            for image in images {
-                // SAFETY: every image is in one chunk.
-                let mut dx = visit.map(|_| unsafe { out.range(image * g.in_len(), g.in_len()) });
-                match g.kind {
-                    ConvKind::Depthwise => pass.depthwise(image, scratch, dx.as_deref_mut(), weights),
-                    _ => pass.dense(image, scratch, dx.as_deref_mut(), weights),
-                }
-                pass.sums(image * g.in_len(), dx.as_deref(), &all_sums, chunk_idx);
-            }
-        });
-        self.nodes[conv.input].grad = grad;
-        self.nodes[conv.input].sums = sums;
-        fold(&g, &self.parts, n_weights, &mut self.grads[first]);
+    /// Takes a node's gradient and the sums of its batch norm out, to write them while the rest is read.
+    pub fn take_grad(&mut self, idx: NodeId) -> (Vec<Real>, Vec<Real>) {
+        let state = &mut self.nodes[idx];
+        (std::mem::take(&mut state.grad), std::mem::take(&mut state.norm.sums))
     }
 
-    /// Adds the gradients of gamma and beta; returns `ka`, `kb`, `kc`, expanded.
-    fn norm_backward(&mut self, idx: usize, g: &Geometry, gamma: &[f32]) -> [Vec<f32>; 3] {
-        let first = self.first_param[idx];
-        let state = &self.nodes[idx];
-        let (c, p, m) = (g.c_out, period(g.c_out), (self.n * g.h_out * g.w_out) as f64);
-        let mut k = [vec![0.0; c], vec![0.0; c], vec![0.0; c]];
-        for o in 0..c {
-            let (mut s1, mut s2) = (0.0f64, 0.0f64);
-            for sums in state.sums.chunks_exact(2 * p) {
-                s1 += sums[..p].iter().skip(o).step_by(c).map(|&v| f64::from(v)).sum::<f64>();
-                s2 += sums[p..].iter().skip(o).step_by(c).map(|&v| f64::from(v)).sum::<f64>();
-            }
-            let inv_std = f64::from(state.inv_std[o]);
-            self.grads[first + 1][o] += (s2 * inv_std) as f32;
-            self.grads[first + 2][o] += s1 as f32;
-            let ka = f64::from(gamma[o]) * inv_std;
-            let kb = -ka * inv_std * inv_std * s2 / m;
-            k[0][o] = ka as f32;
-            k[1][o] = kb as f32;
-            k[2][o] = (-ka * s1 / m - kb * f64::from(state.mean[o])) as f32;
-        }
-        k.map(|k| {
-            let mut expanded = Vec::new();
-            expand(&k, &mut expanded);
-            expanded
-        })
+    /// Puts back what [`Core::take_grad`] took.
+    pub fn put_grad(&mut self, idx: NodeId, grad: Vec<Real>, sums: Vec<Real>) {
+        let state = &mut self.nodes[idx];
+        (state.grad, state.norm.sums) = (grad, sums);
     }
+}
+
+/// What the last visitor of `source` has to do.
+pub fn finish<'a>(graph: &Graph, nodes: &'a [NodeState], source: NodeId, sums: &'a Disjoint<'a>) -> Finish<'a> {
+    let has_norm = matches!(graph.nodes[source].op, NodeOp::Conv(_));
+    let norm = has_norm.then(|| (&*nodes[source].norm.mean, sums));
+    Finish { view: view(graph, nodes, source), norm }
 }

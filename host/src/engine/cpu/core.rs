@@ -1,48 +1,38 @@
 //! What the CPU engine keeps between passes: one arena of activations, and the running sums.
 
-use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Mutex;
 
-use super::geometry::Geometry;
-use super::norm::{Affine, period};
-use super::pool::Pool;
-use super::simd::Isa;
+use cpu_kernels::norm::{Affine, expand, period};
+use cpu_kernels::pool::Pool;
+use cpu_kernels::{Isa, Real};
+
+use super::disjoint::Disjoint;
+use super::norm::Norm;
+use super::plan::{Geometry, Plan};
 use crate::engine::Statistics;
 use crate::network::{Activation, Channels, Conv, Graph, NodeOp};
 
-/// A batch is cut into this many chunks, whose sums are added in order: results do not depend on the number of
-/// threads.
-pub const CHUNKS: usize = 8;
-
 /// One thread's temporaries.
-pub type Scratch = [Vec<f32>; 4];
+pub type Scratch = [Vec<Real>; 2];
 
 /// State of one node in the current pass.
 #[derive(Default)]
 pub struct NodeState {
     /// Active channels.
     pub c: usize,
-    /// Floats of the output, `n · h · w · c`; buffers keep the length of the largest subnet so far.
+    /// Values of the output, `n · h · w · c`; buffers keep the length of the largest subnet so far.
     pub len: usize,
-    /// Output `[n, h, w, c]`; a convolution's before batch norm.
-    pub z: Vec<f32>,
-    /// Gradient of the output (a convolution's after its activation), `[n, h, w, c]`.
-    pub grad: Vec<f32>,
+    /// Output `[n, h, w, c]`, before batch norm and activation.
+    pub z: Vec<Real>,
+    /// Gradient of the output `[n, h, w, c]`; once every consumer has visited it, of what the activation reads.
+    pub grad: Vec<Real>,
     /// Whether `grad` holds something.
     pub has_grad: bool,
     /// Consumers whose backward is still to come.
     pub consumers_left: usize,
-    /// Batch norm as one affine per channel, expanded.
-    pub scale: Vec<f32>,
-    /// See `scale`.
-    pub shift: Vec<f32>,
-    /// Mean per channel, expanded.
-    pub mean: Vec<f32>,
-    /// `1 / sqrt(variance + epsilon)` per channel.
-    pub inv_std: Vec<f32>,
-    /// Sums for the backward of batch norm, `[CHUNKS][2 · period]`.
-    pub sums: Vec<f32>,
+    /// Batch norm; for a sum, which has none, scale 1 and shift 0.
+    pub norm: Norm,
 }
 
 /// The state of one engine.
@@ -52,26 +42,35 @@ pub struct Core {
     pub pool: Pool,
     pub scratch: Vec<Mutex<Scratch>>,
     pub nodes: Vec<NodeState>,
+    pub plans: Vec<Plan>,
     /// Height and width per node.
     pub planes: Vec<(usize, usize)>,
     /// Widest channels per node.
     pub widest: Vec<usize>,
     /// Per node, the index of its first parameter.
     pub first_param: Vec<usize>,
+    /// Per node, how many read it.
+    pub consumers: Vec<usize>,
     /// Images of the current pass.
     pub n: usize,
     /// Gradient buffers that no node uses now.
-    pub free: Vec<Vec<f32>>,
+    pub free: Vec<Vec<Real>>,
     /// Counts forward passes; a backward must carry the last one's.
     pub generation: u64,
     /// A packed operand.
-    pub packed: Vec<f32>,
+    pub packed: Vec<Real>,
     /// Partial sums per chunk.
-    pub parts: Vec<f32>,
+    pub parts: Vec<Real>,
+    /// One layer's coefficients per channel, before they are expanded.
+    pub coefficients: Vec<Real>,
+    /// One layer's sums per channel.
+    pub sums: [Vec<f64>; 2],
+    /// Operands of a wide layer, for the whole batch.
+    pub whole: [Vec<Real>; 2],
     /// Head input `[n, c]`.
-    pub pooled: Vec<f32>,
+    pub pooled: Vec<Real>,
     /// Gradient sums, one per parameter.
-    pub grads: Vec<Vec<f32>>,
+    pub grads: Vec<Vec<Real>>,
     pub statistics: Statistics,
 }
 
@@ -85,22 +84,29 @@ impl Core {
             next += match node.op {
                 NodeOp::Conv(_) => 3,
                 NodeOp::Head { .. } => 2,
-                _ => 0,
+                NodeOp::Input | NodeOp::Add { .. } => 0,
             };
         }
+        let mut consumers = vec![0; graph.nodes.len()];
+        graph.nodes.iter().flat_map(|node| node.op.inputs()).for_each(|input| consumers[input] += 1);
         Core {
             isa,
             scratch: (0..n_threads).map(|_| Mutex::default()).collect(),
             pool: Pool::new(n_threads),
             nodes: graph.nodes.iter().map(|_| NodeState::default()).collect(),
+            plans: graph.nodes.iter().map(|_| Plan::default()).collect(),
             planes: graph.node_planes(),
             widest: graph.node_channels(&graph.widest()),
             first_param,
+            consumers,
             n: 0,
             free: Vec::new(),
             generation: 0,
             packed: Vec::new(),
             parts: Vec::new(),
+            coefficients: Vec::new(),
+            sums: Default::default(),
+            whole: Default::default(),
             pooled: Vec::new(),
             grads: param_lens.iter().map(|&n| vec![0.0; n]).collect(),
             statistics: Statistics::default(),
@@ -112,60 +118,89 @@ impl Core {
     pub fn prepare(&mut self, n: usize, channels: &Channels) {
         self.n = n;
         self.generation += 1;
-        let counts = self.graph.node_channels(channels);
-        for (idx, state) in self.nodes.iter_mut().enumerate() {
+        for idx in 0..self.nodes.len() {
             let (h, w) = self.planes[idx];
-            state.c = counts[idx];
-            state.len = n * h * w * state.c;
-            floats(&mut state.z, state.len);
-            state.consumers_left = 0;
-        }
-        for node in &self.graph.nodes {
-            let inputs = match node.op {
-                NodeOp::Input => [None, None],
-                NodeOp::Conv(Conv { input, .. }) | NodeOp::Head { input } => [Some(input), None],
-                NodeOp::Add { a, b, .. } => [Some(a), Some(b)],
-                _ => unreachable!("CpuEngine::new refuses it"),
+            let c = match &self.graph.nodes[idx].op {
+                NodeOp::Input => self.graph.input.c,
+                NodeOp::Conv(conv) => channels.0[conv.unit],
+                NodeOp::Add { a, .. } => self.nodes[*a].c,
+                NodeOp::Head { .. } => self.graph.classes,
             };
-            inputs.into_iter().flatten().for_each(|input| self.nodes[input].consumers_left += 1);
+            let state = &mut self.nodes[idx];
+            (state.c, state.len, state.consumers_left) = (c, n * h * w * c, self.consumers[idx]);
+            state.has_grad = false;
+            buffer(&mut state.z, state.len);
+            let p = period(self.isa, c);
+            match &self.graph.nodes[idx].op {
+                NodeOp::Input | NodeOp::Head { .. } => {}
+                NodeOp::Add { .. } => {
+                    resized(&mut state.norm.scale, p).fill(1.0);
+                    resized(&mut state.norm.shift, p).fill(0.0);
+                }
+                NodeOp::Conv(conv) => {
+                    let g = geometry(&self.nodes, &self.planes, &self.widest, idx, conv);
+                    self.plans[idx].update(&g);
+                }
+            }
         }
     }
 
     /// Geometry of the convolution `idx` in the current pass.
     pub fn geometry(&self, idx: usize, conv: &Conv) -> Geometry {
-        let ((h, w), (h_out, w_out)) = (self.planes[conv.input], self.planes[idx]);
-        let pad = conv.padding;
-        Geometry {
-            kind: conv.kind,
-            c_in: self.nodes[conv.input].c,
-            c_in_max: self.widest[conv.input],
-            c_out: self.nodes[idx].c,
-            h,
-            w,
-            h_out,
-            w_out,
-            kernel: conv.kernel.h,
-            stride: conv.stride,
-            top: pad.top.into(),
-            left: pad.left.into(),
-            h_padded: h + usize::from(pad.top) + usize::from(pad.bottom),
-            w_padded: w + usize::from(pad.left) + usize::from(pad.right),
-        }
+        geometry(&self.nodes, &self.planes, &self.widest, idx, conv)
+    }
+
+    /// Into how many tasks a layer of `macs` an image and `n_weights` goes. Depends on shapes only, so that sums are
+    /// added in the same order for every number of threads; many enough for many threads, few enough that the
+    /// partial sums cost little.
+    pub fn n_chunks(&self, macs: usize, n_weights: usize) -> usize {
+        const MACS_A_CHUNK: usize = 1 << 18;
+        let by_work = self.n * macs / MACS_A_CHUNK;
+        let by_sums = self.n * macs / (n_weights.max(1) * 128).max(1);
+        by_work.min(by_sums).clamp(8, 64).min(self.n)
+    }
+}
+
+/// Geometry of the convolution `idx`, whose channels and those of its input are in `nodes`.
+fn geometry(
+    nodes: &[NodeState],
+    planes: &[(usize, usize)],
+    widest: &[usize],
+    idx: usize,
+    conv: &Conv,
+) -> Geometry {
+    let ((h, w), (h_out, w_out)) = (planes[conv.input], planes[idx]);
+    let pad = conv.padding;
+    Geometry {
+        kind: conv.kind,
+        c_in: nodes[conv.input].c,
+        c_in_max: widest[conv.input],
+        c_out: nodes[idx].c,
+        h,
+        w,
+        h_out,
+        w_out,
+        kernel: conv.kernel,
+        stride: conv.stride,
+        top: pad.top.into(),
+        left: pad.left.into(),
+        h_padded: h + usize::from(pad.top) + usize::from(pad.bottom),
+        w_padded: w + usize::from(pad.left) + usize::from(pad.right),
     }
 }
 
 /// The output of a node as its consumers see it.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
-    /// Output, a convolution's before batch norm.
-    pub z: &'a [f32],
-    /// Batch norm and activation of a convolution.
+    /// Output, before batch norm and activation.
+    pub z: &'a [Real],
+    /// Batch norm and activation.
     pub affine: Option<Affine<'a>>,
 }
 
 impl View<'_> {
     /// The values of `range`.
-    pub fn read(&self, isa: Isa, range: Range<usize>, out: &mut [f32]) {
+    pub fn read(&self, isa: Isa, range: Range<usize>, out: &mut [Real]) {
         match &self.affine {
             Some(affine) => affine.apply(isa, &self.z[range], out),
             None => out.copy_from_slice(&self.z[range]),
@@ -173,7 +208,7 @@ impl View<'_> {
     }
 
     /// Image `idx` and a zero border around it.
-    pub fn read_padded(&self, isa: Isa, g: &Geometry, idx: usize, padded: &mut [f32]) {
+    pub fn read_padded(&self, isa: Isa, g: &Geometry, idx: usize, padded: &mut [Real]) {
         let line = g.w * g.c_in;
         let first = g.top * g.padded_row() + g.left * g.c_in;
         fill_inside(padded, first, g.padded_row(), line, g.h, |y, inside| {
@@ -183,14 +218,14 @@ impl View<'_> {
     }
 }
 
-/// Lets `fill(y, line)` write `n_lines` of `line` floats, `row` apart from `first` on, and zeros everything else.
+/// Lets `fill(y, line)` write `n_lines` of `line` values, `row` apart from `first` on, and zeros everything else.
 pub fn fill_inside(
-    padded: &mut [f32],
+    padded: &mut [Real],
     first: usize,
     row: usize,
     line: usize,
     n_lines: usize,
-    fill: impl Fn(usize, &mut [f32]),
+    mut fill: impl FnMut(usize, &mut [Real]),
 ) {
     let mut end = 0;
     for y in 0..n_lines {
@@ -207,14 +242,22 @@ pub fn view<'a>(graph: &Graph, nodes: &'a [NodeState], idx: usize) -> View<'a> {
     let state = &nodes[idx];
     let affine = match &graph.nodes[idx].op {
         NodeOp::Conv(conv) => Some(affine(state, conv.activation)),
-        _ => None,
+        NodeOp::Add { activation: Activation::None, .. } => None,
+        NodeOp::Add { activation, .. } => Some(affine(state, *activation)),
+        NodeOp::Input | NodeOp::Head { .. } => None,
     };
     View { z: &state.z[..state.len], affine }
 }
 
-/// Batch norm and activation of a convolution.
+/// Batch norm and activation of a node.
 pub fn affine(state: &NodeState, activation: Activation) -> Affine<'_> {
-    Affine { scale: &state.scale, shift: &state.shift, activation }
+    let activation = super::unsupported::activation(activation).expect("CpuEngine::new refuses the others");
+    Affine { scale: &state.norm.scale, shift: &state.norm.shift, activation }
+}
+
+/// Repeats one value per channel to one period.
+pub fn expanded(isa: Isa, values: &[Real], out: &mut Vec<Real>) {
+    expand(values, resized(out, period(isa, values.len())));
 }
 
 /// Chunk `idx` of `n_chunks` of `n` items.
@@ -222,68 +265,53 @@ pub fn chunk(n: usize, n_chunks: usize, idx: usize) -> Range<usize> {
     n * idx / n_chunks..n * (idx + 1) / n_chunks
 }
 
-/// At least `n` floats of a temporary, their content unspecified.
-pub fn floats(buffer: &mut Vec<f32>, n: usize) -> &mut [f32] {
+/// `n` values of a buffer that only grows, their content unspecified.
+pub fn buffer(buffer: &mut Vec<Real>, n: usize) -> &mut [Real] {
     if buffer.len() < n {
         buffer.resize(n, 0.0);
     }
     &mut buffer[..n]
 }
 
-/// `n` zeros.
-pub fn zeros(buffer: &mut Vec<f32>, n: usize) -> &mut [f32] {
-    let floats = floats(buffer, n);
-    floats.fill(0.0);
-    floats
+/// A buffer of exactly `n` values, their content unspecified.
+pub fn resized(buffer: &mut Vec<Real>, n: usize) -> &mut [Real] {
+    buffer.resize(n, 0.0);
+    buffer
 }
 
-/// Empty sums for the batch norm backward of `c` channels.
-pub fn clear_sums(state: &mut NodeState) {
-    state.sums.clear();
-    state.sums.resize(CHUNKS * 2 * period(state.c), 0.0);
-}
-
-/// A buffer whose disjoint ranges are written by several threads.
-pub struct Disjoint<'a> {
-    start: *mut f32,
-    len: usize,
-    _buffer: PhantomData<&'a mut [f32]>,
-}
-
-// SAFETY: the only access is `range`, whose contract keeps ranges of different threads apart.
-unsafe impl Sync for Disjoint<'_> {}
-
-impl<'a> Disjoint<'a> {
-    /// Borrows `buffer`.
-    pub fn new(buffer: &'a mut [f32]) -> Disjoint<'a> {
-        Disjoint { start: buffer.as_mut_ptr(), len: buffer.len(), _buffer: PhantomData }
-    }
-
-    /// A range of the buffer.
-    ///
-    /// # Safety
-    /// No two ranges that overlap may be alive at one time.
-    #[allow(clippy::mut_from_ref)]
-    pub unsafe fn range(&self, start: usize, len: usize) -> &mut [f32] {
-        assert!(start + len <= self.len);
-        // SAFETY: in bounds, and exclusive by the contract above.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
-    }
-}
-
-/// Adds the two sums of the batch norm of `source` for its gradient `grad` from `start`.
-pub fn norm_sums(
-    isa: Isa,
-    source: &View,
-    start: usize,
-    grad: &[f32],
-    mean: &[f32],
-    sums: &Disjoint,
-    chunk_idx: usize,
+/// Runs `task(item, thread's temporaries)` for every item.
+pub fn for_each(
+    pool: &mut Pool,
+    scratch: &[Mutex<Scratch>],
+    n_items: usize,
+    task: impl Fn(usize, &mut Scratch) + Sync,
 ) {
-    let Some(affine) = &source.affine else { return };
-    let p = mean.len();
-    // SAFETY: every chunk has its own sums, and this range ends with this call.
-    let sums = unsafe { sums.range(chunk_idx * 2 * p, 2 * p) };
-    affine.backward_sums(isa, grad, &source.z[start..start + grad.len()], mean, sums);
+    pool.run(n_items, &|idx, thread_idx| {
+        task(idx, &mut scratch[thread_idx].lock().expect("a panic ends the engine"));
+    });
+}
+
+/// What a consumer does to its source once its gradient is whole: gate it by the activation, and add up the sums that
+/// the source's batch norm needs.
+pub struct Finish<'a> {
+    pub view: View<'a>,
+    /// Mean of the source's batch norm, expanded, and the sums per chunk; `None` if it has no batch norm.
+    pub norm: Option<(&'a [Real], &'a Disjoint<'a>)>,
+}
+
+impl Finish<'_> {
+    /// The gradient from `start` on is whole.
+    pub fn run(&self, isa: Isa, start: usize, grad: &mut [Real], chunk_idx: usize) {
+        let z = &self.view.z[start..start + grad.len()];
+        match (&self.view.affine, self.norm) {
+            (Some(affine), Some((mean, sums))) => {
+                let p = mean.len();
+                // SAFETY: every chunk has its own sums, and this range ends with this call.
+                let sums = unsafe { sums.range(chunk_idx * 2 * p, 2 * p) };
+                affine.gate_and_sum(isa, z, grad, mean, sums);
+            }
+            (Some(affine), None) => affine.gate(isa, z, grad),
+            (None, _) => {}
+        }
+    }
 }

@@ -2,27 +2,25 @@
 //! norm and ReLU are fused into the convolutions, results are the same for any number of threads.
 
 mod backward;
+mod conv_backward;
+mod conv_forward;
+mod conv_wide;
 mod core;
-mod depthwise;
+mod disjoint;
 mod forward;
-mod gemm;
-mod geometry;
 mod norm;
 mod op;
-mod pass;
-mod pool;
-mod simd;
+mod plan;
 mod unsupported;
-mod weights;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
+use cpu_kernels::Isa;
 
 use self::core::Core;
 use self::op::NetOp;
-use self::simd::Isa;
 use super::statistics::batch_checked;
 use super::{Dropout, Engine, Mode, Params, Statistics};
 use crate::network::{Channels, Graph};

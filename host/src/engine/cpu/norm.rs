@@ -1,256 +1,167 @@
-//! Batch norm and ReLU over flat `[pixels, c]` buffers. Per-channel coefficients are repeated to a *period*, a
-//! multiple of `c` and of the vector length, so that no channel count needs masks inside.
+//! Batch norm of a whole batch: its statistics from the chunks' sums, its affine, and its backward's coefficients.
 
-#![allow(unsafe_op_in_unsafe_fn)] // kernels are pointer arithmetic under the contract of their safe front
+use cpu_kernels::norm::period;
+use cpu_kernels::{Isa, Real};
 
-use super::simd::{Isa, LANES, Simd, kernel, prefetch};
-use crate::network::Activation;
+use super::core::{Core, chunk, expanded};
+use crate::engine::{BN_EPSILON, NodeStatistics};
+use crate::network::NodeOp;
 
-/// Floats after which the pattern of `c` channels repeats at a vector boundary.
-pub fn period(c: usize) -> usize {
-    let (mut a, mut b) = (c, LANES);
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    c / a * LANES
-}
-
-/// Repeats one value per channel to a whole period.
-pub fn expand(values: &[f32], out: &mut Vec<f32>) {
-    out.clear();
-    out.extend(values.iter().cycle().take(period(values.len())));
-}
-
-/// A raw convolution output and what follows: `activation(z · scale + shift)`; scale and shift are expanded.
-#[derive(Clone, Copy)]
-pub struct Affine<'a> {
+/// Batch norm as one affine per channel. Expanded coefficients are one period.
+#[derive(Default)]
+pub struct Norm {
+    /// Expanded.
+    pub scale: Vec<Real>,
+    /// Expanded.
+    pub shift: Vec<Real>,
+    /// Expanded.
+    pub mean: Vec<Real>,
     /// Per channel.
-    pub scale: &'a [f32],
+    pub moments: Moments,
+    /// `1 / sqrt(variance + epsilon)` per channel.
+    pub inv_std: Vec<Real>,
+    /// Sums for the backward, `[chunks of the last consumer][2 · period]`.
+    pub sums: Vec<Real>,
+    /// Coefficients of the backward, expanded.
+    pub backward: [Vec<Real>; 3],
+}
+
+/// Mean and biased variance of every channel.
+#[derive(Default)]
+pub struct Moments {
     /// Per channel.
-    pub shift: &'a [f32],
-    /// What follows.
-    pub activation: Activation,
+    pub mean: Vec<f64>,
+    /// Per channel.
+    pub variance: Vec<f64>,
 }
 
-impl Affine<'_> {
-    fn check(&self) -> (usize, bool) {
-        assert!(self.scale.len() == self.shift.len() && self.scale.len().is_multiple_of(LANES));
-        assert!(!self.scale.is_empty());
-        (self.scale.len(), self.activation == Activation::Relu)
-    }
+/// How a layer's pixels were cut into chunks.
+#[derive(Debug, Clone, Copy)]
+pub struct Split {
+    /// Chunks.
+    pub n_chunks: usize,
+    /// What was cut: images or pixels.
+    pub n_items: usize,
+    /// Pixels of an item.
+    pub pixels: usize,
+}
 
-    /// `y = activation(z · scale + shift)`.
-    pub fn apply(&self, isa: Isa, z: &[f32], y: &mut [f32]) {
-        let (period, relu) = self.check();
-        assert_eq!(z.len(), y.len());
-        let (sc, sh) = (self.scale.as_ptr(), self.shift.as_ptr());
-        // SAFETY: `z` and `y` have one length, the coefficients one period of whole vectors.
-        unsafe { apply(isa, z.len(), period, z.as_ptr(), sc, sh, relu, y.as_mut_ptr()) }
-    }
-
-    /// `dz = ka · g + kb · z + kc`, where `g` is `d` where the activation lets it through.
-    pub fn backward(&self, isa: Isa, d: &[f32], z: &[f32], k: [&[f32]; 3], dz: &mut [f32]) {
-        let (period, relu) = self.check();
-        assert!(d.len() == z.len() && dz.len() == z.len() && k.iter().all(|k| k.len() == period));
-        let (sc, sh) = (self.scale.as_ptr(), self.shift.as_ptr());
-        let [ka, kb, kc] = k.map(<[f32]>::as_ptr);
-        // SAFETY: the three buffers have one length, the five coefficients one period of whole vectors.
-        unsafe {
-            let (d, dz, zp) = (d.as_ptr(), dz.as_mut_ptr(), z.as_ptr());
-            backward(isa, z.len(), period, d, zp, sc, sh, relu, ka, kb, kc, dz);
+impl Moments {
+    /// Of `c` channels, from the chunks' shifted sums `[n_chunks][shift, Σ, Σ²][period]` (Chan, Golub and LeVeque
+    /// 1983).
+    fn combine(&mut self, isa: Isa, c: usize, parts: &[Real], split: Split) {
+        let p = period(isa, c);
+        for values in [&mut self.mean, &mut self.variance] {
+            values.clear();
+            values.resize(c, 0.0);
         }
-    }
-
-    /// Adds `g` and `g · (z - mean)` to the two expanded sums; `g` as in [`Affine::backward`].
-    pub fn backward_sums(&self, isa: Isa, d: &[f32], z: &[f32], mean: &[f32], sums: &mut [f32]) {
-        let (period, relu) = self.check();
-        assert!(d.len() == z.len() && mean.len() == period && sums.len() == 2 * period);
-        let (s1, s2) = sums.split_at_mut(period);
-        let (sc, sh) = (self.scale.as_ptr(), self.shift.as_ptr());
-        // SAFETY: the two buffers have one length, coefficients and sums one period of whole vectors.
-        unsafe {
-            let (s1, s2, d, zp) = (s1.as_mut_ptr(), s2.as_mut_ptr(), d.as_ptr(), z.as_ptr());
-            backward_sums(isa, z.len(), period, d, zp, sc, sh, relu, mean.as_ptr(), s1, s2);
-        }
-    }
-}
-
-/// Adds `z - shift` and its square to the two expanded sums; `shift` is expanded.
-pub fn shifted_sums(isa: Isa, z: &[f32], shift: &[f32], sums: &mut [f32]) {
-    let period = shift.len();
-    assert!(sums.len() == 2 * period && period.is_multiple_of(LANES) && period > 0);
-    let (s1, s2) = sums.split_at_mut(period);
-    // SAFETY: shift and sums have one period of whole vectors.
-    unsafe {
-        sums_of(isa, z.len(), period, z.as_ptr(), shift.as_ptr(), s1.as_mut_ptr(), s2.as_mut_ptr());
-    }
-}
-
-#[inline(always)]
-unsafe fn load<S: Simd>(p: *const f32, n: usize) -> S {
-    if n >= S::N { S::load(p) } else { S::load_n(p, n) }
-}
-
-#[inline(always)]
-unsafe fn store<S: Simd>(v: S, p: *mut f32, n: usize) {
-    if n >= S::N { v.store(p) } else { v.store_n(p, n) }
-}
-
-/// How many floats ahead the passes over activations fetch them: the processor's own prefetching stops at the end of
-/// every page.
-const AHEAD: usize = 512;
-
-/// Runs the body for every vector: index, index in the period, floats left. A macro, because a closure into a
-/// `#[target_feature]` function is not always inlined, and then every intrinsic is a call.
-macro_rules! each {
-    ($S:ident, $len:expr, $period:expr, |$i:ident, $p:ident, $n:ident| $body:block) => {{
-        let mut start = 0usize;
-        while start + $period <= $len {
-            let mut $p = 0usize;
-            while $p < $period {
-                let ($i, $n) = (start + $p, $S::N);
-                $body
-                $p += $S::N;
+        let mut count = 0.0;
+        for (idx, part) in parts.chunks_exact(3 * p).take(split.n_chunks).enumerate() {
+            let m = (chunk(split.n_items, split.n_chunks, idx).len() * split.pixels) as f64;
+            if m == 0.0 {
+                continue;
             }
-            start += $period;
-        }
-        let mut $p = 0usize;
-        while start + $p < $len {
-            let $i = start + $p;
-            let $n = $len - $i;
-            $body
-            $p += $S::N;
-        }
-    }};
-}
-
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-unsafe fn apply_imp<S: Simd>(
-    len: usize,
-    period: usize,
-    z: *const f32,
-    sc: *const f32,
-    sh: *const f32,
-    relu: bool,
-    y: *mut f32,
-) {
-    let low = S::splat(if relu { 0.0 } else { f32::NEG_INFINITY });
-    each!(S, len, period, |i, p, n| {
-        prefetch(z.wrapping_add(i + AHEAD));
-        let v = load::<S>(z.add(i), n).fma(S::load(sc.add(p)), S::load(sh.add(p)));
-        store(v.max(low), y.add(i), n);
-    });
-}
-kernel!(apply, apply_imp, (len: usize, period: usize, z: *const f32, sc: *const f32, sh: *const f32, relu: bool, y: *mut f32));
-
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-unsafe fn backward_imp<S: Simd>(
-    len: usize,
-    period: usize,
-    d: *const f32,
-    z: *const f32,
-    sc: *const f32,
-    sh: *const f32,
-    relu: bool,
-    ka: *const f32,
-    kb: *const f32,
-    kc: *const f32,
-    dz: *mut f32,
-) {
-    each!(S, len, period, |i, p, n| {
-        prefetch(z.wrapping_add(i + AHEAD));
-        prefetch(d.wrapping_add(i + AHEAD));
-        let zv = load::<S>(z.add(i), n);
-        let mut g = load::<S>(d.add(i), n);
-        if relu {
-            g = g.keep_positive(zv.fma(S::load(sc.add(p)), S::load(sh.add(p))));
-        }
-        let rest = zv.fma(S::load(kb.add(p)), S::load(kc.add(p)));
-        store(g.fma(S::load(ka.add(p)), rest), dz.add(i), n);
-    });
-}
-kernel!(backward, backward_imp, (len: usize, period: usize, d: *const f32, z: *const f32, sc: *const f32, sh: *const f32, relu: bool, ka: *const f32, kb: *const f32, kc: *const f32, dz: *mut f32));
-
-/// For every vector of the period, sums `term` over the periods in four independent accumulators.
-macro_rules! per_channel {
-    ($S:ident, $len:expr, $period:expr, $s1:expr, $s2:expr, |$v:ident, $i:ident, $n:ident| $pre:block $term:block) => {{
-        let whole = $len / $period;
-        let mut $v = 0usize;
-        while $v < $period {
-            $pre
-            let (mut a, mut b) = ([$S::zero(); 4], [$S::zero(); 4]);
-            let mut block = 0usize;
-            while block + 4 <= whole {
-                for u in 0..4 {
-                    let ($i, $n) = ((block + u) * $period + $v, $S::N);
-                    let (g, x): ($S, $S) = $term;
-                    a[u] = a[u].add(g);
-                    b[u] = g.fma(x, b[u]);
-                }
-                block += 4;
+            let (shift, sums) = part.split_at(p);
+            let (s1, s2) = sums.split_at(p);
+            for (k, (mean, squares)) in self.mean.iter_mut().zip(&mut self.variance).enumerate() {
+                let sum = |s: &[Real]| s[k..].iter().step_by(c).map(|&v| f64::from(v)).sum::<f64>();
+                let (s1, s2) = (sum(s1), sum(s2));
+                let delta = f64::from(shift[k]) + s1 / m - *mean;
+                *squares += s2 - s1 * s1 / m + delta * delta * count * m / (count + m);
+                *mean += delta * m / (count + m);
             }
-            while block < whole {
-                let ($i, $n) = (block * $period + $v, $S::N);
-                let (g, x): ($S, $S) = $term;
-                a[0] = a[0].add(g);
-                b[0] = g.fma(x, b[0]);
-                block += 1;
-            }
-            let $i = whole * $period + $v;
-            if $i < $len {
-                let $n = $len - $i;
-                let (g, x): ($S, $S) = $term;
-                a[1] = a[1].add(g);
-                b[1] = g.fma(x, b[1]);
-            }
-            a[0].add(a[1]).add(a[2].add(a[3])).add($S::load($s1.add($v))).store($s1.add($v));
-            b[0].add(b[1]).add(b[2].add(b[3])).add($S::load($s2.add($v))).store($s2.add($v));
-            $v += $S::N;
+            count += m;
         }
-    }};
+        self.variance.iter_mut().for_each(|squares| *squares = (*squares / count).max(0.0));
+    }
 }
 
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-unsafe fn backward_sums_imp<S: Simd>(
-    len: usize,
-    period: usize,
-    d: *const f32,
-    z: *const f32,
-    sc: *const f32,
-    sh: *const f32,
-    relu: bool,
-    mean: *const f32,
-    s1: *mut f32,
-    s2: *mut f32,
-) {
-    per_channel!(S, len, period, s1, s2, |v, i, n| {} {
-        let zv = load::<S>(z.add(i), n);
-        let mut g = load::<S>(d.add(i), n);
-        if relu {
-            g = g.keep_positive(zv.fma(S::load(sc.add(v)), S::load(sh.add(v))));
-        }
-        (g, zv.sub(S::load(mean.add(v))))
-    });
-}
-kernel!(backward_sums, backward_sums_imp, (len: usize, period: usize, d: *const f32, z: *const f32, sc: *const f32, sh: *const f32, relu: bool, mean: *const f32, s1: *mut f32, s2: *mut f32));
+impl Core {
+    /// The batch norm of node `idx`, from the sums that its chunks left in `parts`.
+    pub fn norm_of_batch(&mut self, idx: usize, gamma: &[Real], beta: &[Real], split: Split) {
+        let (c, norm) = (self.nodes[idx].c, &mut self.nodes[idx].norm);
+        norm.moments.combine(self.isa, c, &self.parts, split);
+        self.norm_forward(idx, gamma, beta);
+    }
 
-#[inline(always)]
-unsafe fn sums_of_imp<S: Simd>(
-    len: usize,
-    period: usize,
-    z: *const f32,
-    shift: *const f32,
-    s1: *mut f32,
-    s2: *mut f32,
-) {
-    per_channel!(S, len, period, s1, s2, |v, i, n| {} {
-        let x = load::<S>(z.add(i), n).sub(S::load(shift.add(v)));
-        // Lanes beyond the end hold 0 - shift: drop them.
-        let x = if n >= S::N { x } else { let mut t = [0.0f32; LANES]; x.store_n(t.as_mut_ptr(), n); S::load(t.as_ptr()) };
-        (x, x)
-    });
+    /// The batch norm of node `idx`, from its running statistics.
+    pub fn norm_of_running(&mut self, idx: usize, gamma: &[Real], beta: &[Real]) {
+        let running = self.statistics.nodes[idx].as_ref().expect("checked before the pass");
+        let Moments { mean, variance } = &mut self.nodes[idx].norm.moments;
+        mean.clear();
+        mean.extend(running.mean.iter().map(|&v| f64::from(v)));
+        variance.clear();
+        variance.extend(running.variance.iter().map(|&v| f64::from(v)));
+        self.norm_forward(idx, gamma, beta);
+    }
+
+    /// Affine from moments.
+    fn norm_forward(&mut self, idx: usize, gamma: &[Real], beta: &[Real]) {
+        let Core { nodes, isa, coefficients, .. } = self;
+        let Norm { scale, shift, mean, moments, inv_std, .. } = &mut nodes[idx].norm;
+        inv_std.clear();
+        inv_std.extend(moments.variance.iter().map(|v| (1.0 / (v + BN_EPSILON).sqrt()) as Real));
+        let mut expand = |values: &mut dyn Iterator<Item = Real>, out: &mut Vec<Real>| {
+            coefficients.clear();
+            coefficients.extend(values);
+            expanded(*isa, coefficients, out);
+        };
+        expand(&mut inv_std.iter().zip(gamma).map(|(s, g)| s * g), scale);
+        let shifts = moments.mean.iter().zip(beta).zip(&*scale);
+        expand(&mut shifts.map(|((m, b), s)| (f64::from(*b) - m * f64::from(*s)) as Real), shift);
+        expand(&mut moments.mean.iter().map(|&m| m as Real), mean);
+    }
+
+    /// Adds the gradients of gamma and beta, and finds the coefficients of `dz = ka · g + kb · z + kc`.
+    ///
+    /// - `pixels`: of all images
+    pub fn norm_backward(&mut self, idx: usize, gamma: &[Real], pixels: usize) {
+        let first = self.first_param[idx];
+        let Core { nodes, isa, coefficients, sums: [s1, s2], grads, .. } = self;
+        let (c, norm) = (nodes[idx].c, &mut nodes[idx].norm);
+        let p = period(*isa, c);
+        for s in [&mut *s1, &mut *s2] {
+            s.clear();
+            s.resize(c, 0.0);
+        }
+        for part in norm.sums.chunks_exact(2 * p) {
+            for (k, (s1, s2)) in s1.iter_mut().zip(&mut *s2).enumerate() {
+                let sum = |s: &[Real]| s[k..].iter().step_by(c).map(|&v| f64::from(v)).sum::<f64>();
+                *s1 += sum(&part[..p]);
+                *s2 += sum(&part[p..]);
+            }
+        }
+        let m = pixels as f64;
+        for k in 0..c {
+            grads[first + 1][k] += (s2[k] * f64::from(norm.inv_std[k])) as Real;
+            grads[first + 2][k] += s1[k] as Real;
+        }
+        let ka = |k: usize| f64::from(gamma[k]) * f64::from(norm.inv_std[k]);
+        let kb = |k: usize| -ka(k) * f64::from(norm.inv_std[k]).powi(2) * s2[k] / m;
+        let kc = |k: usize| -ka(k) * s1[k] / m - kb(k) * norm.moments.mean[k];
+        let mut expand = |of: &dyn Fn(usize) -> f64, out: &mut Vec<Real>| {
+            coefficients.clear();
+            coefficients.extend((0..c).map(|k| of(k) as Real));
+            expanded(*isa, coefficients, out);
+        };
+        let [a, b, constant] = &mut norm.backward;
+        expand(&ka, a);
+        expand(&kb, b);
+        expand(&kc, constant);
+    }
+
+    /// The statistics of the batch that the last forward saw, per node.
+    pub fn batch_statistics(&self) -> Vec<Option<NodeStatistics>> {
+        let of = |(idx, node): (usize, &crate::network::Node)| {
+            let NodeOp::Conv(_) = node.op else { return None };
+            let ((h, w), moments) = (self.planes[idx], &self.nodes[idx].norm.moments);
+            let m = (self.n * h * w) as f64;
+            let unbiased = |v: &f64| (v * m / (m - 1.0).max(1.0)) as f32;
+            Some(NodeStatistics {
+                mean: moments.mean.iter().map(|&v| v as f32).collect(),
+                variance: moments.variance.iter().map(unbiased).collect(),
+            })
+        };
+        self.graph.nodes.iter().enumerate().map(of).collect()
+    }
 }
-kernel!(sums_of, sums_of_imp, (len: usize, period: usize, z: *const f32, shift: *const f32, s1: *mut f32, s2: *mut f32));

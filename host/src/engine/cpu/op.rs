@@ -34,8 +34,10 @@ impl CustomOp2 for NetOp {
         let images = floats(images, layout)?;
         let n = layout.dims()[0];
         let mut core = self.core.lock().expect("a panic ends the engine");
-        let logits =
-            with_values(&self.vars, |params| core.forward(images, n, &self.channels, params, self.mode))?;
+        let mut logits = Vec::new();
+        with_values(&self.vars, |params| {
+            core.forward(images, n, &self.channels, params, self.mode, &mut logits);
+        })?;
         *self.generation.lock().expect("a panic ends the engine") = core.generation;
         Ok((CpuStorage::F32(logits), (n, core.graph.classes).into()))
     }

@@ -4,7 +4,7 @@ use device_bench::Padding;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::simd::Isa;
+
 use super::*;
 use crate::engine::CandleEngine;
 use crate::network::{Activation, Conv, ConvKind, Kernel, Node, NodeOp, Unit};
@@ -162,7 +162,7 @@ fn compare_with_candle(act: Activation, tolerance: f64) -> Result<()> {
 fn compare_graph_with_candle(graph: Graph, tolerance: f64) -> Result<()> {
     let (ours, exact) = (params(&graph, DType::F32), params(&graph, DType::F64));
     let candle = CandleEngine::new(graph.clone(), exact, Device::Cpu)?;
-    for isa in [Isa::Portable, Isa::detect()] {
+    for isa in [Isa::PORTABLE, Isa::detect()] {
         let engine = CpuEngine::with_isa(graph.clone(), ours.clone(), 2, isa)?;
         for (seed, n) in [(1, 9), (2, 5), (3, 8)] {
             let xs = images(&graph, n, seed);

@@ -1,6 +1,19 @@
 //! What the CPU engine does not do; `CandleEngine` does.
 
+use cpu_kernels::Activation as Kernel;
+
 use crate::network::{Activation, Conv, ConvKind, Graph, Node, NodeOp};
+
+/// The kernels' name of an activation, if they have it.
+pub fn activation(activation: Activation) -> Option<Kernel> {
+    match activation {
+        Activation::None => Some(Kernel::None),
+        Activation::Relu => Some(Kernel::Relu),
+        Activation::Relu6 => Some(Kernel::Relu6),
+        Activation::HardSwish => Some(Kernel::HardSwish),
+        _ => None,
+    }
+}
 
 /// The first node that this engine cannot run, and why.
 pub fn unsupported(graph: &Graph) -> Option<String> {
@@ -17,10 +30,8 @@ fn what(node: &Node) -> Option<&'static str> {
         NodeOp::Input | NodeOp::Conv(_) | NodeOp::Add { .. } | NodeOp::Head { .. } => {}
         _ => return Some(node.op.name()),
     }
-    match node.op.activation() {
-        Activation::None | Activation::Relu => None,
-        other => Some(other.name()),
-    }
+    let wanted = node.op.activation();
+    activation(wanted).is_none().then(|| wanted.name())
 }
 
 #[cfg(test)]
@@ -37,4 +48,3 @@ mod tests {
         assert!(message.contains("pool") || message.contains(name.expect("one of the two")), "{message}");
         assert_eq!(unsupported(&arbitrary::graph(&[[1, 0, 0, 3], [1, 0, 0, 2]])), None);
     }
-}

@@ -1,0 +1,337 @@
+//! The backward of a convolution, image by image or pixel block by pixel block: the gradients of its weights, in parts
+//! per chunk, and of its input.
+
+use std::ops::Range;
+
+use cpu_kernels::depthwise::{Depthwise, Inside};
+use cpu_kernels::elementwise::add_to;
+use cpu_kernels::gemm::{End, Pixels, Product, Steps, outer_product};
+use cpu_kernels::norm::backward;
+use cpu_kernels::{Isa, Real};
+
+use super::backward::{Visit, finish};
+use super::conv_forward::block_pixels;
+use super::core::{Core, Finish, NodeState, Scratch, View, buffer, chunk, fill_inside, for_each, view};
+use super::disjoint::Disjoint;
+use super::plan::{Geometry, Plan};
+use crate::network::{ConvKind, NodeOp};
+
+/// More weights than this have no parts per chunk.
+const WIDE: usize = 32768;
+
+/// Values of the operands of one outer product: they stay in a core's first cache.
+const OUTER_BLOCK: usize = 4096;
+
+/// One convolution's backward, shared by all chunks.
+pub struct Backward<'a> {
+    pub isa: Isa,
+    pub g: Geometry,
+    pub plan: &'a Plan,
+    pub source: View<'a>,
+    pub state: &'a NodeState,
+    /// Where in `packed` each class's operand begins.
+    pub packed: &'a [Real],
+    /// The source's gradient; `None` for the image, which needs none.
+    pub input: Option<InputGrad<'a>>,
+}
+
+/// The gradient that a convolution writes.
+pub struct InputGrad<'a> {
+    pub visit: Visit,
+    pub grad: Disjoint<'a>,
+    pub finish: Finish<'a>,
+}
+
+impl Core {
+    /// Adds the gradients of the convolution `idx`, and writes or adds that of its input.
+    pub fn conv_backward(&mut self, idx: usize, params: &[&[Real]]) {
+        let NodeOp::Conv(conv) = &self.graph.nodes[idx].op else { unreachable!("node {idx} is a convolution") };
+        let g = self.geometry(idx, conv);
+        let input = conv.input;
+        let first = self.first_param[idx];
+        self.norm_backward(idx, params[first + 1], self.n * g.h_out * g.w_out);
+        if input != 0 {
+            self.pack_backward(idx, &g, params[first]);
+        }
+        let n_weights = g.n_weights();
+        let is_wide = g.kind == ConvKind::Dense && n_weights > WIDE;
+        let n_chunks = self.n_chunks(2 * g.macs(), if is_wide { 0 } else { n_weights });
+        let visit = (input != 0).then(|| self.visit(input, n_chunks));
+        let (mut grad, mut sums) = self.take_grad(input);
+        let Core { graph, isa, pool, scratch, nodes, packed, parts, whole, plans, grads, n, .. } = self;
+        let sums_of_chunks = Disjoint::new(&mut sums);
+        let backward = Backward {
+            isa: *isa,
+            g,
+            plan: &plans[idx],
+            source: view(graph, nodes, input),
+            state: &nodes[idx],
+            packed,
+            input: visit.map(|visit| InputGrad {
+                visit,
+                grad: Disjoint::new(&mut grad),
+                finish: finish(graph, nodes, input, &sums_of_chunks),
+            }),
+        };
+        if is_wide {
+            backward.wide(pool, scratch, *n, n_chunks, whole, parts, &mut grads[first]);
+        } else {
+            let parts = buffer(parts, n_chunks * n_weights);
+            let all_weights = Disjoint::new(parts);
+            for_each(pool, scratch, n_chunks, |chunk_idx, scratch| {
+                // SAFETY: every chunk has its own partial weight gradient.
+                let weights = unsafe { all_weights.range(chunk_idx * n_weights, n_weights) };
+                weights.fill(0.0);
+                if g.is_pointwise() {
+                    let pixels = chunk(*n * g.h * g.w, n_chunks, chunk_idx);
+                    backward.pixels(pixels, scratch, weights, chunk_idx);
+                } else {
+                    backward.images(chunk(*n, n_chunks, chunk_idx), scratch, weights, chunk_idx);
+                }
+            });
+            fold(*isa, &g, parts, n_weights, &mut grads[first]);
+        }
+        self.put_grad(input, grad, sums);
+    }
+
+    /// Packs the active weights for the input gradient.
+    fn pack_backward(&mut self, idx: usize, g: &Geometry, weight: &[Real]) {
+        let (taps, c_out, c_in_max) = (g.taps(), g.c_out, g.c_in_max);
+        if g.kind == ConvKind::Depthwise {
+            let (d, flips) = (g.depthwise(), g.flips());
+            d.pack(weight, |t| if flips { taps - 1 - t } else { t }, buffer(&mut self.packed, d.packed_len()));
+            return;
+        }
+        let plan = std::mem::take(&mut self.plans[idx]);
+        let mut start = 0;
+        for class in &plan.classes {
+            let class_taps = &class.taps;
+            let rows = (0..class_taps.len() * c_out)
+                .map(move |row| row % c_out * c_in_max * taps + class_taps[row / c_out]);
+            start = self.pack_dense(start, g.c_in, rows, taps, weight);
+        }
+        self.plans[idx] = plan;
+    }
+}
+
+impl Backward<'_> {
+    /// `dz` of as many values as it holds, from `start`.
+    pub fn dz(&self, start: usize, dz: &mut [Real]) {
+        let (range, [ka, kb, kc]) = (start..start + dz.len(), &self.state.norm.backward);
+        let (grad, z) = (&self.state.grad[range.clone()], &self.state.z[range]);
+        backward(self.isa, grad, z, [ka, kb, kc], dz);
+    }
+
+    /// `dz` of an image in a border of zeros.
+    pub fn bordered_dz(&self, image: usize, dz: &mut [Real]) {
+        let (from, line) = (image * self.g.out_len(), self.g.w_out * self.g.c_out);
+        let border = &self.plan.border;
+        fill_inside(dz, border.first, border.line, line, self.g.h_out, |y, inside| {
+            self.dz(from + y * line, inside);
+        });
+    }
+
+    /// The input gradient of `len` values from `start`, written by `write` and finished.
+    fn write_input(
+        &self,
+        start: usize,
+        len: usize,
+        chunk_idx: usize,
+        write: impl FnOnce(&mut [Real], End),
+    ) {
+        let Some(input) = &self.input else { return };
+        // SAFETY: every pixel is in one chunk.
+        let dx = unsafe { input.grad.range(start, len) };
+        write(dx, if input.visit.is_first { End::Replace } else { End::Add });
+        if input.visit.is_last {
+            input.finish.run(self.isa, start, dx, chunk_idx);
+        }
+    }
+
+    /// Some pixels of a pointwise convolution; `weights` is `[c_out, c_in]`.
+    fn pixels(
+        &self,
+        pixels: Range<usize>,
+        [xs, dz]: &mut Scratch,
+        weights: &mut [Real],
+        chunk_idx: usize,
+    ) {
+        let Geometry { c_in, c_out, .. } = self.g;
+        let block = block_pixels(&self.g);
+        for start in pixels.clone().step_by(block) {
+            let m = block.min(pixels.end - start);
+            let (xs, dz) = (buffer(xs, m * c_in), buffer(dz, m * c_out));
+            self.dz(start * c_out, dz);
+            self.source.read(self.isa, start * c_in..(start + m) * c_in, xs);
+            let (x_steps, z_steps) = (Steps::dense(m, c_in), Steps::dense(m, c_out));
+            let (a, b) = (Pixels { data: dz, steps: z_steps }, Pixels { data: xs, steps: x_steps });
+            outer_product(self.isa, (1, m), (c_out, c_in), a, b, weights);
+            self.write_input(start * c_in, m * c_in, chunk_idx, |dx, end| {
+                let product =
+                    Product { plane: (1, m), n: c_in, k: c_out, taps: &[0], a: z_steps, c: x_steps };
+                product.run(self.isa, dz, self.packed, dx, end);
+            });
+        }
+    }
+
+    /// Some images; `weights` is `[taps, c_in, c_out]`, a depthwise convolution's packed.
+    fn images(
+        &self,
+        images: Range<usize>,
+        [padded, dz]: &mut Scratch,
+        weights: &mut [Real],
+        chunk_idx: usize,
+    ) {
+        let g = &self.g;
+        let padded = buffer(padded, g.padded_len());
+        for image in images {
+            self.source.read_padded(self.isa, g, image, padded);
+            match g.kind {
+                ConvKind::Depthwise => self.depthwise(image, padded, dz, weights, chunk_idx),
+                ConvKind::Dense => {
+                    let dz = buffer(dz, self.plan.border.len);
+                    self.bordered_dz(image, dz);
+                    self.outer_products(0..g.run(), padded, dz, weights);
+                    self.write_input(image * g.in_len(), g.in_len(), chunk_idx, |dx, end| {
+                        self.dense_input(dz, dx, end);
+                    });
+                }
+            }
+        }
+    }
+
+    /// Adds the part of an image to the rows `rows` of every kernel row's weight gradient `[kernel, run, c_out]`.
+    pub fn outer_products(&self, rows: Range<usize>, padded: &[Real], dz: &[Real], weights: &mut [Real]) {
+        let (g, border) = (&self.g, &self.plan.border);
+        let (a_steps, b_steps) = (g.input_steps(), Steps { pixel: g.c_out, line: border.line });
+        let lines = (OUTER_BLOCK / (a_steps.line + b_steps.line)).max(1);
+        for y in (0..g.h_out).step_by(lines) {
+            let plane = (lines.min(g.h_out - y), g.w_out);
+            let b = Pixels { data: &dz[border.first + y * border.line..], steps: b_steps };
+            for (offset, weights) in self.plan.rows.iter().zip(weights.chunks_exact_mut(g.run() * g.c_out)) {
+                let a = Pixels { data: &padded[offset + y * a_steps.line + rows.start..], steps: a_steps };
+                let weights = &mut weights[rows.start * g.c_out..rows.end * g.c_out];
+                outer_product(self.isa, plane, (rows.len(), g.c_out), a, b, weights);
+            }
+        }
+    }
+
+    /// The input gradient of an image of a dense convolution.
+    pub fn dense_input(&self, dz: &[Real], dx: &mut [Real], end: End) {
+        let (g, plan) = (&self.g, self.plan);
+        let steps = plan.class_steps.expect("planned before the pass");
+        let mut packed = self.packed;
+        for class in &plan.classes {
+            let (h, w) = class.plane;
+            let len = cpu_kernels::gemm::packed_len(self.isa, g.c_in, g.c_out * class.taps.len());
+            let (operand, rest) = packed.split_at(len);
+            packed = rest;
+            if h * w == 0 {
+                continue;
+            }
+            if !class.taps.is_empty() {
+                let product = Product {
+                    plane: class.plane,
+                    n: g.c_in,
+                    k: g.c_out,
+                    taps: &class.offsets,
+                    a: Steps { pixel: g.c_out, line: plan.border.line },
+                    c: steps,
+                };
+                product.run(self.isa, &dz[class.from..], operand, &mut dx[class.first..], end);
+            } else if matches!(end, End::Replace) {
+                for y in 0..h {
+                    for x in 0..w {
+                        let at = class.first + y * steps.line + x * steps.pixel;
+                        dx[at..at + g.c_in].fill(0.0);
+                    }
+                }
+            }
+        }
+    }
+
+    /// One image of a depthwise convolution.
+    fn depthwise(
+        &self,
+        image: usize,
+        padded: &[Real],
+        dz: &mut Vec<Real>,
+        weights: &mut [Real],
+        chunk_idx: usize,
+    ) {
+        let (isa, g, d, border) = (self.isa, &self.g, self.g.depthwise(), &self.plan.border);
+        let flips = g.flips();
+        let (dz_len, line, first) = match flips {
+            true => (border.len, border.line, border.first),
+            false => (g.out_len(), g.w_out * g.c_out, 0),
+        };
+        let [dz, term] = split(dz, [dz_len, g.in_len()]);
+        if flips { self.bordered_dz(image, dz) } else { self.dz(image * g.out_len(), dz) }
+        d.weight_grad(isa, padded, &dz[first..], line, weights);
+        self.write_input(image * g.in_len(), g.in_len(), chunk_idx, |dx, end| {
+            let input_grad = |dx: &mut [Real]| match flips {
+                true => {
+                    let from = self.plan.classes[0].from;
+                    let flip = Depthwise { stride: 1, h_out: g.h, w_out: g.w, padded_row: line, ..d };
+                    flip.forward(isa, &dz[from..], self.packed, dx);
+                }
+                false => {
+                    let inside = Inside { h: g.h, w: g.w, top: g.top, left: g.left };
+                    d.input_grad(isa, dz, self.packed, inside, dx);
+                }
+            };
+            match end {
+                End::Add => {
+                    input_grad(term);
+                    add_to(isa, term, dx);
+                }
+                _ => input_grad(dx),
+            }
+        });
+    }
+}
+
+/// Two temporaries in one buffer.
+fn split(values: &mut Vec<Real>, [a, b]: [usize; 2]) -> [&mut [Real]; 2] {
+    buffer(values, a + b).split_at_mut(a).into()
+}
+
+/// Adds the chunks' weight gradients, in order, to the active prefix of the whole gradient.
+fn fold(isa: Isa, g: &Geometry, parts: &mut [Real], n_weights: usize, grad: &mut [Real]) {
+    let (sum, parts) = parts.split_at_mut(n_weights);
+    for part in parts.chunks_exact(n_weights) {
+        add_to(isa, part, sum);
+    }
+    let (taps, c_in, c_out) = (g.taps(), g.c_in, g.c_out);
+    if g.kind == ConvKind::Depthwise {
+        let c_padded = n_weights / taps;
+        for (o, to) in grad.chunks_exact_mut(taps).take(c_out).enumerate() {
+            to.iter_mut().enumerate().for_each(|(t, to)| *to += sum[t * c_padded + o]);
+        }
+        return;
+    }
+    if g.is_pointwise() {
+        for (to, from) in grad.chunks_exact_mut(g.c_in_max).zip(sum.chunks_exact(c_in)) {
+            add_to(isa, from, &mut to[..c_in]);
+        }
+        return;
+    }
+    add_transposed(taps, c_in, c_out, g.c_in_max, sum, grad, 0..c_out);
+}
+
+/// Adds `[taps, c_in, c_out]` to the rows `outs` of `[c_out, c_in_max, taps]`, of which `grad` begins with the first.
+pub fn add_transposed(
+    taps: usize,
+    c_in: usize,
+    c_out: usize,
+    c_in_max: usize,
+    sum: &[Real],
+    grad: &mut [Real],
+    outs: Range<usize>,
+) {
+    for (o, to) in outs.zip(grad.chunks_exact_mut(c_in_max * taps)) {
+        for (i, to) in to.chunks_exact_mut(taps).take(c_in).enumerate() {
+            to.iter_mut().enumerate().for_each(|(t, to)| *to += sum[(t * c_in + i) * c_out + o]);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The forward of a convolution: reads its producer through batch norm and activation, and adds up the statistics of
+//! its own.
+
+use std::ops::Range;
+
+use cpu_kernels::Real;
+use cpu_kernels::gemm::{self, End, Product, Steps};
+use cpu_kernels::norm::{period, shifted_sums};
+
+use super::core::{Core, Scratch, View, buffer, chunk, for_each, view};
+use super::disjoint::Disjoint;
+use super::norm::Split;
+use super::plan::{Geometry, Plan};
+use crate::engine::Mode;
+use crate::network::{ConvKind, NodeOp};
+
+/// Values of both operands of a pointwise product that are computed at once: they stay in a core's second cache.
+const BLOCK: usize = 12288;
+
+/// Pixels of one step of a pointwise convolution.
+pub fn block_pixels(g: &Geometry) -> usize {
+    (BLOCK / (g.c_in + g.c_out)).max(48) / 12 * 12
+}
+
+/// One convolution's forward, shared by all chunks.
+struct Forward<'a> {
+    isa: cpu_kernels::Isa,
+    g: Geometry,
+    plan: &'a Plan,
+    source: View<'a>,
+    packed: &'a [Real],
+    out: Disjoint<'a>,
+}
+
+impl Core {
+    /// Runs the convolution `idx`.
+    pub fn conv_forward(&mut self, idx: usize, params: &[&[Real]], mode: Mode) {
+        let NodeOp::Conv(conv) = &self.graph.nodes[idx].op else { unreachable!("node {idx} is a convolution") };
+        let g = self.geometry(idx, conv);
+        let input = conv.input;
+        let first = self.first_param[idx];
+        self.pack_forward(&g, params[first]);
+        let by_pixels = g.is_pointwise();
+        let (n_items, pixels) =
+            if by_pixels { (self.n * g.h * g.w, 1) } else { (self.n, g.h_out * g.w_out) };
+        let split = Split { n_chunks: self.n_chunks(g.macs(), g.n_weights()), n_items, pixels };
+        let p = period(self.isa, g.c_out);
+        let mut z = std::mem::take(&mut self.nodes[idx].z);
+        let Core { graph, isa, pool, scratch, nodes, packed, parts, plans, .. } = self;
+        let out = Disjoint::new(&mut z);
+        let forward =
+            Forward { isa: *isa, g, plan: &plans[idx], source: view(graph, nodes, input), packed, out };
+        let sums = Disjoint::new(buffer(parts, split.n_chunks * 3 * p));
+        for_each(pool, scratch, split.n_chunks, |chunk_idx, scratch| {
+            // SAFETY: every chunk has its own sums.
+            let (shift, sums) = unsafe { sums.range(chunk_idx * 3 * p, 3 * p) }.split_at_mut(p);
+            sums.fill(0.0);
+            let mut is_first = true;
+            let add_up = |z: &[Real]| {
+                if mode == Mode::Evaluate {
+                    return;
+                }
+                if std::mem::take(&mut is_first) {
+                    cpu_kernels::norm::expand(&z[..g.c_out], shift);
+                }
+                shifted_sums(forward.isa, z, shift, sums);
+            };
+            let items = chunk(n_items, split.n_chunks, chunk_idx);
+            if by_pixels { forward.pixels(items, scratch, add_up) } else { forward.images(items, scratch, add_up) }
+        });
+        self.nodes[idx].z = z;
+        let (gamma, beta) = (params[first + 1], params[first + 2]);
+        match mode {
+            Mode::Evaluate => self.norm_of_running(idx, gamma, beta),
+            Mode::Train | Mode::Calibrate => self.norm_of_batch(idx, gamma, beta, split),
+        }
+    }
+
+    /// Packs the active weights for the forward product.
+    fn pack_forward(&mut self, g: &Geometry, weight: &[Real]) {
+        let (taps, c_in) = (g.taps(), g.c_in);
+        match g.kind {
+            ConvKind::Depthwise => {
+                let d = g.depthwise();
+                d.pack(weight, |t| t, buffer(&mut self.packed, d.packed_len()));
+            }
+            ConvKind::Dense => {
+                let rows = (0..taps * c_in).map(move |row| row % c_in * taps + row / c_in);
+                self.pack_dense(0, g.c_out, rows, g.c_in_max * taps, weight);
+            }
+        }
+    }
+
+    /// Packs an operand from `start` of `packed` on, with all threads if it is large; returns where it ends.
+    pub fn pack_dense(
+        &mut self,
+        start: usize,
+        n: usize,
+        rows: impl ExactSizeIterator<Item = usize> + Clone + Sync,
+        column: usize,
+        weight: &[Real],
+    ) -> usize {
+        const PANELS_A_TASK: usize = 4;
+        let (isa, k) = (self.isa, rows.len());
+        let width = 2 * isa.lanes() * PANELS_A_TASK;
+        let len = gemm::packed_len(isa, n, k);
+        let all = Disjoint::new(&mut buffer(&mut self.packed, start + len)[start..]);
+        let task = |idx: usize| {
+            let first = idx * width;
+            let n = width.min(n - first);
+            // SAFETY: every task has its own panels.
+            let out = unsafe { all.range(first * k, gemm::packed_len(isa, n, k)) };
+            gemm::pack(isa, n, rows.clone(), column, &weight[first * column..], out);
+        };
+        let n_tasks = n.div_ceil(width);
+        if len < 16384 { (0..n_tasks).for_each(task) } else { self.pool.run(n_tasks, &|idx, _| task(idx)) }
+        start + len
+    }
+}
+
+impl Forward<'_> {
+    /// A pointwise convolution of some pixels.
+    fn pixels(&self, pixels: Range<usize>, [xs, _]: &mut Scratch, mut done: impl FnMut(&[Real])) {
+        let Geometry { c_in, c_out, .. } = self.g;
+        let block = block_pixels(&self.g);
+        for start in pixels.clone().step_by(block) {
+            let m = block.min(pixels.end - start);
+            let xs = buffer(xs, m * c_in);
+            self.source.read(self.isa, start * c_in..(start + m) * c_in, xs);
+            // SAFETY: every pixel is in one chunk.
+            let z = unsafe { self.out.range(start * c_out, m * c_out) };
+            let (a, c) = (Steps::dense(m, c_in), Steps::dense(m, c_out));
+            let product = Product { plane: (1, m), n: c_out, k: c_in, taps: &[0], a, c };
+            product.run(self.isa, xs, self.packed, z, End::Replace);
+            done(z);
+        }
+    }
+
+    /// Any convolution of some images.
+    fn images(&self, images: Range<usize>, [padded, _]: &mut Scratch, mut done: impl FnMut(&[Real])) {
+        let g = &self.g;
+        let padded = buffer(padded, g.padded_len());
+        for image in images {
+            self.source.read_padded(self.isa, g, image, padded);
+            // SAFETY: every image is in one chunk.
+            let z = unsafe { self.out.range(image * g.out_len(), g.out_len()) };
+            match g.kind {
+                ConvKind::Depthwise => g.depthwise().forward(self.isa, padded, self.packed, z),
+                ConvKind::Dense => {
+                    let product = dense_product(g, self.plan);
+                    product.run(self.isa, padded, self.packed, z, End::Replace);
+                }
+            }
+            done(z);
+        }
+    }
+}
+
+/// The forward product of a dense convolution of one padded image.
+pub fn dense_product<'a>(g: &Geometry, plan: &'a Plan) -> Product<'a> {
+    Product {
+        plane: (g.h_out, g.w_out),
+        n: g.c_out,
+        k: g.run(),
+        taps: &plan.rows,
+        a: g.input_steps(),
+        c: Steps::dense(g.w_out, g.c_out),
+    }
+}

@@ -1,0 +1,130 @@
+//! The backward of a convolution with many weights: parts of their gradient per chunk would take more memory and time
+//! than the products, so both operands of the whole batch are kept and each task adds up its own rows of the gradient.
+
+use std::sync::Mutex;
+
+use cpu_kernels::Real;
+use cpu_kernels::gemm::{End, Pixels, Product, Steps, outer_product_into};
+use cpu_kernels::pool::Pool;
+
+use super::conv_backward::{Backward, add_transposed};
+use super::core::{Scratch, buffer, chunk, for_each};
+use super::disjoint::Disjoint;
+
+/// Rows of a weight gradient that one task adds up: a multiple of every tile's.
+const ROWS: usize = 48;
+
+impl Backward<'_> {
+    /// Adds the weight gradient to `grad` and writes the input gradient.
+    #[allow(clippy::too_many_arguments)]
+    pub fn wide(
+        &self,
+        pool: &mut Pool,
+        scratch: &[Mutex<Scratch>],
+        n: usize,
+        n_chunks: usize,
+        whole: &mut [Vec<Real>; 2],
+        sum: &mut Vec<Real>,
+        grad: &mut [Real],
+    ) {
+        let g = &self.g;
+        let (x_len, z_len) = (g.padded_len(), self.plan.border.len);
+        let [xs, dz] = whole;
+        let (xs, dz) = (buffer(xs, n * x_len), buffer(dz, n * z_len));
+        let (all_xs, all_dz) = (Disjoint::new(xs), Disjoint::new(dz));
+        for_each(pool, scratch, n_chunks, |chunk_idx, _| {
+            for image in chunk(n, n_chunks, chunk_idx) {
+                // SAFETY: every image is in one chunk.
+                let (x, dz) = unsafe { (all_xs.range(image * x_len, x_len), all_dz.range(image * z_len, z_len)) };
+                self.source.read_padded(self.isa, g, image, x);
+                self.bordered_dz(image, dz);
+            }
+        });
+        let (xs, dz) = (&*xs, &*dz);
+        self.wide_input(pool, scratch, n, n_chunks, dz);
+        if g.is_pointwise() { self.pointwise_weights(pool, n, xs, dz, grad) } else { self.dense_weights(pool, n, xs, dz, sum, grad) }
+    }
+
+    /// The input gradient, by images.
+    fn wide_input(&self, pool: &mut Pool, scratch: &[Mutex<Scratch>], n: usize, n_chunks: usize, dz: &[Real]) {
+        let (g, z_len) = (&self.g, self.plan.border.len);
+        let Some(input) = &self.input else { return };
+        let end = if input.visit.is_first { End::Replace } else { End::Add };
+        let pointwise = g.is_pointwise();
+        for_each(pool, scratch, n_chunks, |chunk_idx, _| {
+            let images = chunk(n, n_chunks, chunk_idx);
+            if images.is_empty() {
+                return;
+            }
+            // SAFETY: every image is in one chunk.
+            let dx = unsafe { input.grad.range(images.start * g.in_len(), images.len() * g.in_len()) };
+            if pointwise {
+                let m = images.len() * g.h * g.w;
+                let (a, c) = (Steps::dense(m, g.c_out), Steps::dense(m, g.c_in));
+                let product = Product { plane: (1, m), n: g.c_in, k: g.c_out, taps: &[0], a, c };
+                product.run(self.isa, &dz[images.start * z_len..images.end * z_len], self.packed, dx, end);
+            } else {
+                for (image, dx) in images.clone().zip(dx.chunks_exact_mut(g.in_len())) {
+                    self.dense_input(&dz[image * z_len..(image + 1) * z_len], dx, end);
+                }
+            }
+            if input.visit.is_last {
+                input.finish.run(self.isa, images.start * g.in_len(), dx, chunk_idx);
+            }
+        });
+    }
+
+    /// Rows of `[c_out, c_in_max]`, straight into the gradient.
+    fn pointwise_weights(&self, pool: &mut Pool, n: usize, xs: &[Real], dz: &[Real], grad: &mut [Real]) {
+        let g = &self.g;
+        let m = n * g.h * g.w;
+        let (x_steps, z_steps) = (Steps::dense(m, g.c_in), Steps::dense(m, g.c_out));
+        let grad = Disjoint::new(grad);
+        pool.run(g.c_out.div_ceil(ROWS), &|task_idx, _| {
+            let outs = task_idx * ROWS..(task_idx * ROWS + ROWS).min(g.c_out);
+            // SAFETY: every output channel is in one task.
+            let rows = unsafe { grad.range(outs.start * g.c_in_max, outs.len() * g.c_in_max) };
+            let (a, b) = (Pixels { data: &dz[outs.start..], steps: z_steps }, Pixels { data: xs, steps: x_steps });
+            outer_product_into(self.isa, (1, m), (outs.len(), g.c_in), a, b, rows, g.c_in_max);
+        });
+    }
+
+    /// Rows of `[taps, c_in, c_out]`, then transposed into the gradient.
+    fn dense_weights(
+        &self,
+        pool: &mut Pool,
+        n: usize,
+        xs: &[Real],
+        dz: &[Real],
+        sum: &mut Vec<Real>,
+        grad: &mut [Real],
+    ) {
+        let (g, border) = (&self.g, &self.plan.border);
+        let (x_len, z_len, run) = (g.padded_len(), border.len, g.run());
+        let sum = buffer(sum, g.n_weights());
+        let all = Disjoint::new(sum);
+        let tasks_a_row = run.div_ceil(ROWS);
+        pool.run(g.kernel * tasks_a_row, &|task_idx, _| {
+            let (ky, first) = (task_idx / tasks_a_row, task_idx % tasks_a_row * ROWS);
+            let rows = ROWS.min(run - first);
+            // SAFETY: every row of the gradient is in one task.
+            let weights = unsafe { all.range((ky * run + first) * g.c_out, rows * g.c_out) };
+            weights.fill(0.0);
+            for image in 0..n {
+                let a = Pixels { data: &xs[image * x_len + self.plan.rows[ky] + first..], steps: g.input_steps() };
+                let steps = Steps { pixel: g.c_out, line: border.line };
+                let b = Pixels { data: &dz[image * z_len + border.first..], steps };
+                outer_product_into(self.isa, (g.h_out, g.w_out), (rows, g.c_out), a, b, weights, g.c_out);
+            }
+        });
+        let sum = &*sum;
+        let (row, n_tasks) = (g.c_in_max * g.taps(), g.c_out.div_ceil(8));
+        let grad = Disjoint::new(grad);
+        pool.run(n_tasks, &|task_idx, _| {
+            let outs = chunk(g.c_out, n_tasks, task_idx);
+            // SAFETY: every output channel is in one task.
+            let rows = unsafe { grad.range(outs.start * row, outs.len() * row) };
+            add_transposed(g.taps(), g.c_in, g.c_out, g.c_in_max, sum, rows, outs);
+        });
+    }
+}
