@@ -81,6 +81,31 @@ unsafe fn add_imp<S: Simd>(len: usize, from: *const Real, to: *mut Real) {
 }
 kernel!(add, add_imp, (len: usize, from: *const Real, to: *mut Real));
 
+/// `y = activation(a + b)`.
+pub fn add_activate(isa: Isa, a: &[Real], b: &[Real], activation: Activation, y: &mut [Real]) {
+    assert!(a.len() == y.len() && b.len() == y.len());
+    // SAFETY: the three have one length.
+    unsafe { add_act(isa, y.len(), a.as_ptr(), b.as_ptr(), activation, y.as_mut_ptr()) }
+}
+
+#[inline(always)]
+unsafe fn add_act_imp<S: Simd>(
+    len: usize,
+    a: *const Real,
+    b: *const Real,
+    activation: Activation,
+    y: *mut Real,
+) {
+    for_activation!(activation, |ACTIVATION| {
+        for i in (0..len).step_by(S::N) {
+            let n = len - i;
+            let sum = load_some::<S>(a.add(i), n).add(load_some(b.add(i), n));
+            store_some(activate(sum, ACTIVATION), y.add(i), n);
+        }
+    });
+}
+kernel!(add_act, add_act_imp, (len: usize, a: *const Real, b: *const Real, activation: Activation, y: *mut Real));
+
 /// Adds up the pixels `[n, c]` of an image: `sums[k] += Σ_pixel xs[pixel][k]`.
 pub fn add_pixels(isa: Isa, xs: &[Real], sums: &mut [Real]) {
     assert!(!sums.is_empty() && xs.len().is_multiple_of(sums.len()));
@@ -113,22 +138,47 @@ pub struct NesterovStep {
 }
 
 impl NesterovStep {
-    /// `g ← grad + decay · w;  v ← µ · v + g;  w ← w − lr · (g + µ · v)`.
-    pub fn run(&self, isa: Isa, grad: &[Real], velocity: &mut [Real], weights: &mut [Real]) {
+    /// `v ← µ · v + grad + decay · w`.
+    pub fn velocity(&self, isa: Isa, velocity: &mut [Real], grad: &[Real], weights: &[Real]) {
+        let len = velocity.len();
+        assert!(grad.len() == len && weights.len() == len);
+        // SAFETY: the three have one length.
+        unsafe { velocity_of(isa, self, len, velocity.as_mut_ptr(), grad.as_ptr(), weights.as_ptr()) }
+    }
+
+    /// `w ← w − lr · (grad + decay · w + µ · v)`, with the new velocity.
+    pub fn weights(&self, isa: Isa, weights: &mut [Real], grad: &[Real], velocity: &[Real]) {
         let len = weights.len();
         assert!(grad.len() == len && velocity.len() == len);
         // SAFETY: the three have one length.
-        unsafe { nesterov(isa, self, len, grad.as_ptr(), velocity.as_mut_ptr(), weights.as_mut_ptr()) }
+        unsafe { weights_of(isa, self, len, weights.as_mut_ptr(), grad.as_ptr(), velocity.as_ptr()) }
     }
 }
 
 #[inline(always)]
-unsafe fn nesterov_imp<S: Simd>(
+unsafe fn velocity_of_imp<S: Simd>(
     step: &NesterovStep,
     len: usize,
-    grad: *const Real,
     velocity: *mut Real,
+    grad: *const Real,
+    weights: *const Real,
+) {
+    let (momentum, decay) = (S::splat(step.momentum), S::splat(step.weight_decay));
+    for i in (0..len).step_by(S::N) {
+        let n = len - i;
+        let g = load_some::<S>(weights.add(i), n).fma(decay, load_some(grad.add(i), n));
+        store_some(load_some::<S>(velocity.add(i), n).fma(momentum, g), velocity.add(i), n);
+    }
+}
+kernel!(velocity_of, velocity_of_imp, (step: &NesterovStep, len: usize, velocity: *mut Real, grad: *const Real, weights: *const Real));
+
+#[inline(always)]
+unsafe fn weights_of_imp<S: Simd>(
+    step: &NesterovStep,
+    len: usize,
     weights: *mut Real,
+    grad: *const Real,
+    velocity: *const Real,
 ) {
     let (rate, momentum) = (S::splat(-step.learning_rate), S::splat(step.momentum));
     let decay = S::splat(step.weight_decay);
@@ -136,9 +186,8 @@ unsafe fn nesterov_imp<S: Simd>(
         let n = len - i;
         let w = load_some::<S>(weights.add(i), n);
         let g = w.fma(decay, load_some(grad.add(i), n));
-        let v = load_some::<S>(velocity.add(i), n).fma(momentum, g);
-        store_some(v, velocity.add(i), n);
-        store_some(v.fma(momentum, g).fma(rate, w), weights.add(i), n);
+        let total = load_some::<S>(velocity.add(i), n).fma(momentum, g);
+        store_some(total.fma(rate, w), weights.add(i), n);
     }
 }
-kernel!(nesterov, nesterov_imp, (step: &NesterovStep, len: usize, grad: *const Real, velocity: *mut Real, weights: *mut Real));
+kernel!(weights_of, weights_of_imp, (step: &NesterovStep, len: usize, weights: *mut Real, grad: *const Real, velocity: *const Real));

@@ -5,7 +5,7 @@
 
 #![allow(unsafe_op_in_unsafe_fn)] // kernels are pointer arithmetic under the contract of their safe front
 
-use crate::elementwise::activate;
+use crate::elementwise::{activate, for_activation};
 use crate::simd::{MAX_LANES, Registers, Simd, kernel, load_some, prefetch, store_some};
 use crate::{Activation, Isa, Real};
 
@@ -191,36 +191,75 @@ unsafe fn tile_nn<S: Simd, const MR: usize, const NV: usize>(
 ) {
     let (mut y, mut x) = (pixel / g.plane.1, pixel % g.plane.1);
     let (mut ap, mut cp) = ([a; MR], [c; MR]);
-    for i in 0..MR {
-        ap[i] = a.add(y * g.a.line + x * g.a.pixel);
-        cp[i] = c.add(y * g.c.line + x * g.c.pixel + column);
-        prefetch(cp[i]);
-        x += 1;
-        if x == g.plane.1 {
-            (y, x) = (y + 1, 0);
+    if x + MR <= g.plane.1 {
+        let (a, c) = (a.add(y * g.a.line + x * g.a.pixel), c.add(y * g.c.line + x * g.c.pixel + column));
+        for i in 0..MR {
+            ap[i] = a.add(i * g.a.pixel);
+            cp[i] = c.add(i * g.c.pixel);
         }
+    } else {
+        for i in 0..MR {
+            ap[i] = a.add(y * g.a.line + x * g.a.pixel);
+            cp[i] = c.add(y * g.c.line + x * g.c.pixel + column);
+            x += 1;
+            if x == g.plane.1 {
+                (y, x) = (y + 1, 0);
+            }
+        }
+    }
+    for i in 0..MR {
+        prefetch(cp[i]);
     }
     let mut acc = [[S::zero(); NV]; MR];
     let mut bp = b;
-    for &tap in g.taps {
-        for kk in tap..tap + g.k {
+    macro_rules! step {
+        ($kk:expr) => {{
             let mut bv = [S::zero(); NV];
             for j in 0..NV {
                 bv[j] = S::load(bp.add(j * S::N));
             }
             bp = bp.add(NV * S::N);
             for i in 0..MR {
-                let av = S::splat(*ap[i].add(kk));
+                let av = S::splat(*ap[i].add($kk));
                 for j in 0..NV {
                     acc[i][j] = av.fma(bv[j], acc[i][j]);
                 }
             }
+        }};
+    }
+    for &tap in g.taps {
+        let (mut kk, end) = (tap, tap + g.k);
+        while kk + 4 <= end {
+            step!(kk);
+            step!(kk + 1);
+            step!(kk + 2);
+            step!(kk + 3);
+            kk += 4;
+        }
+        while kk < end {
+            step!(kk);
+            kk += 1;
         }
     }
-    if matches!(end, End::Replace) && column + NV * S::N <= g.n {
-        for i in 0..MR {
-            for j in 0..NV {
-                acc[i][j].store(cp[i].add(j * S::N));
+    if column + NV * S::N <= g.n {
+        macro_rules! store {
+            (|$v:ident, $p:ident, $j:ident| $value:expr) => {
+                for i in 0..MR {
+                    for $j in 0..NV {
+                        let ($v, $p) = (acc[i][$j], cp[i].add($j * S::N));
+                        $value.store($p);
+                    }
+                }
+            };
+        }
+        match end {
+            End::Replace => store!(|v, p, j| v),
+            End::Add => store!(|v, p, j| v.add(S::load(p))),
+            End::Affine { scale, shift, activation } => {
+                let (sc, sh) = (scale.as_ptr().add(column), shift.as_ptr().add(column));
+                for_activation!(activation, |ACTIVATION| store!(|v, p, j| {
+                    activate(v.fma(S::load(sc.add(j * S::N)), S::load(sh.add(j * S::N))), ACTIVATION)
+                }))
             }
         }
         return;

@@ -50,6 +50,13 @@ impl Affine<'_> {
         unsafe { apply(isa, self, z.len(), period, z.as_ptr(), y.as_mut_ptr()) }
     }
 
+    /// `z ← activation(z · scale + shift)`; starts at channel 0.
+    pub fn apply_in_place(&self, isa: Isa, z: &mut [Real]) {
+        let period = self.period(isa);
+        // SAFETY: as `apply`; every vector is read before it is written.
+        unsafe { apply(isa, self, z.len(), period, z.as_ptr(), z.as_mut_ptr()) }
+    }
+
     /// `y = activation_a(a · scale + shift) + activation_b(b · …)`, each term by its own affine.
     pub fn apply_and_add(&self, isa: Isa, a: &[Real], other: &Affine, b: &[Real], y: &mut [Real]) {
         let period = self.period(isa);

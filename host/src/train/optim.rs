@@ -1,8 +1,12 @@
 //! SGD with Nesterov momentum, as the slimmable papers train: weight decay on dense weights only.
 
-use crate::engine::Params;
-use candle_core::{Result, Tensor, Var, backprop::GradStore};
+use candle_core::backprop::GradStore;
+use candle_core::{CpuStorage, InplaceOp3, Layout, Result, Tensor, Var, WithDType, bail};
 use candle_nn::Optimizer;
+use cpu_kernels::elementwise::NesterovStep;
+use cpu_kernels::{Isa, Real};
+
+use crate::engine::Params;
 
 /// Hyper-parameters of [`NesterovSgd`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,6 +23,94 @@ struct Slot {
     var: Var,
     decays: bool,
     velocity: Option<Tensor>,
+}
+
+impl Slot {
+    /// Two passes in place where the kernels know the type, composed of Candle's operators elsewhere.
+    fn step(&mut self, grad: &Tensor, params: SgdParams) -> Result<()> {
+        let weight_decay = if self.decays { params.weight_decay } else { 0.0 };
+        let SgdParams { learning_rate, momentum, .. } = params;
+        let weights = self.var.as_detached_tensor();
+        let velocity = match self.velocity.take() {
+            Some(velocity) => velocity,
+            None => weights.zeros_like()?,
+        };
+        if weights.device().is_cpu() && weights.dtype() == Real::DTYPE {
+            let step = NesterovStep {
+                learning_rate: learning_rate as Real,
+                momentum: momentum as Real,
+                weight_decay: weight_decay as Real,
+            };
+            velocity.inplace_op3(grad, &weights, &InPlace { step, updates: Updates::Velocity })?;
+            weights.inplace_op3(grad, &velocity, &InPlace { step, updates: Updates::Weights })?;
+            self.velocity = Some(velocity);
+            return Ok(());
+        }
+        let grad = (grad + weights.affine(weight_decay, 0.0)?)?;
+        let velocity = (velocity.affine(momentum, 0.0)? + &grad)?;
+        let step = (grad + velocity.affine(momentum, 0.0)?)?;
+        self.var.set(&(weights - step.affine(learning_rate, 0.0)?)?)?;
+        self.velocity = Some(velocity.detach());
+        Ok(())
+    }
+}
+
+/// What a pass updates; the other is read.
+#[derive(Clone, Copy)]
+enum Updates {
+    Velocity,
+    Weights,
+}
+
+/// One pass of a step as Candle's operator in place; its sources are the gradient and the other of the two.
+struct InPlace {
+    step: NesterovStep,
+    updates: Updates,
+}
+
+impl InplaceOp3 for InPlace {
+    fn name(&self) -> &'static str {
+        "nesterov"
+    }
+
+    fn cpu_fwd(
+        &self,
+        to: &mut CpuStorage,
+        layout: &Layout,
+        grad: &CpuStorage,
+        grad_layout: &Layout,
+        other: &CpuStorage,
+        other_layout: &Layout,
+    ) -> Result<()> {
+        let (grad, other) = (values(grad, grad_layout)?, values(other, other_layout)?);
+        let Some((start, end)) = layout.contiguous_offsets() else { bail!("nesterov needs contiguous tensors") };
+        let to = &mut values_mut(to)?[start..end];
+        if grad.len() != to.len() || other.len() != to.len() {
+            bail!("nesterov: {} gradients for {} weights", grad.len(), to.len());
+        }
+        match self.updates {
+            Updates::Velocity => self.step.velocity(Isa::detect(), to, grad, other),
+            Updates::Weights => self.step.weights(Isa::detect(), to, grad, other),
+        }
+        Ok(())
+    }
+}
+
+fn values_mut(storage: &mut CpuStorage) -> Result<&mut [Real]> {
+    match storage {
+        #[cfg(not(feature = "engine-f64"))]
+        CpuStorage::F32(values) => Ok(values),
+        #[cfg(feature = "engine-f64")]
+        CpuStorage::F64(values) => Ok(values),
+        _ => bail!("nesterov needs {:?}", Real::DTYPE),
+    }
+}
+
+fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [Real]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&Real::cpu_storage_as_slice(storage)?[start..end]),
+        None => bail!("nesterov needs contiguous tensors"),
+    }
 }
 
 /// `v ← µ·v + g;  w ← w − lr·(g + µ·v)` with `g` including weight decay (PyTorch's `SGD(nesterov=True)`).
@@ -64,22 +156,10 @@ impl Optimizer for NesterovSgd {
     }
 
     fn step(&mut self, grads: &GradStore) -> Result<()> {
-        let SgdParams { learning_rate, momentum, weight_decay } = self.params;
         for slot in &mut self.slots {
-            let Some(grad) = grads.get(&slot.var) else { continue };
-            let weights = slot.var.as_detached_tensor();
-            let grad = if slot.decays && weight_decay != 0.0 {
-                (grad + weights.affine(weight_decay, 0.0)?)?
-            } else {
-                grad.clone()
-            };
-            let velocity = match slot.velocity.take() {
-                Some(velocity) => (velocity.affine(momentum, 0.0)? + &grad)?,
-                None => grad.clone(),
-            };
-            let step = (grad + velocity.affine(momentum, 0.0)?)?;
-            slot.var.set(&(weights - step.affine(learning_rate, 0.0)?)?)?;
-            slot.velocity = Some(velocity.detach());
+            if let Some(grad) = grads.get(&slot.var) {
+                slot.step(grad, self.params)?;
+            }
         }
         Ok(())
     }

@@ -11,7 +11,6 @@ use super::core::{Core, Scratch, View, buffer, chunk, for_each, view};
 use super::disjoint::Disjoint;
 use super::norm::Split;
 use super::plan::{Geometry, Plan};
-use crate::engine::Mode;
 use crate::network::{ConvKind, NodeOp};
 
 /// Values of both operands of a pointwise product that are computed at once: they stay in a core's second cache.
@@ -34,12 +33,12 @@ struct Forward<'a> {
 
 impl Core {
     /// Runs the convolution `idx`.
-    pub fn conv_forward(&mut self, idx: usize, params: &[&[Real]], mode: Mode) {
+    pub fn conv_forward(&mut self, idx: usize, params: &[&[Real]]) {
         let NodeOp::Conv(conv) = &self.graph.nodes[idx].op else { unreachable!("node {idx} is a convolution") };
         let g = self.geometry(idx, conv);
         let input = conv.input;
         let first = self.first_param[idx];
-        self.pack_forward(&g, params[first]);
+        self.pack_forward(0, &g, params[first]);
         let by_pixels = g.is_pointwise();
         let (n_items, pixels) =
             if by_pixels { (self.n * g.h * g.w, 1) } else { (self.n, g.h_out * g.w_out) };
@@ -57,9 +56,6 @@ impl Core {
             sums.fill(0.0);
             let mut is_first = true;
             let add_up = |z: &[Real]| {
-                if mode == Mode::Evaluate {
-                    return;
-                }
                 if std::mem::take(&mut is_first) {
                     cpu_kernels::norm::expand(&z[..g.c_out], shift);
                 }
@@ -70,23 +66,22 @@ impl Core {
         });
         self.nodes[idx].z = z;
         let (gamma, beta) = (params[first + 1], params[first + 2]);
-        match mode {
-            Mode::Evaluate => self.norm_of_running(idx, gamma, beta),
-            Mode::Train | Mode::Calibrate => self.norm_of_batch(idx, gamma, beta, split),
-        }
+        self.norm_of_batch(idx, gamma, beta, split);
     }
 
-    /// Packs the active weights for the forward product.
-    fn pack_forward(&mut self, g: &Geometry, weight: &[Real]) {
+    /// Packs the active weights for the forward product, from `start` of `packed` on; returns where they end.
+    pub fn pack_forward(&mut self, start: usize, g: &Geometry, weight: &[Real]) -> usize {
         let (taps, c_in) = (g.taps(), g.c_in);
         match g.kind {
             ConvKind::Depthwise => {
                 let d = g.depthwise();
-                d.pack(weight, |t| t, buffer(&mut self.packed, d.packed_len()));
+                let end = start + d.packed_len();
+                d.pack(weight, |t| t, &mut buffer(&mut self.packed, end)[start..]);
+                end
             }
             ConvKind::Dense => {
                 let rows = (0..taps * c_in).map(move |row| row % c_in * taps + row / c_in);
-                self.pack_dense(0, g.c_out, rows, g.c_in_max * taps, weight);
+                self.pack_dense(start, g.c_out, rows, g.c_in_max * taps, weight)
             }
         }
     }

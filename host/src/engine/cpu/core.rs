@@ -8,6 +8,7 @@ use cpu_kernels::pool::Pool;
 use cpu_kernels::{Isa, Real};
 
 use super::disjoint::Disjoint;
+use super::evaluate::Slots;
 use super::norm::Norm;
 use super::plan::{Geometry, Plan};
 use crate::engine::Statistics;
@@ -67,6 +68,8 @@ pub struct Core {
     pub sums: [Vec<f64>; 2],
     /// Operands of a wide layer, for the whole batch.
     pub whole: [Vec<Real>; 2],
+    /// Per thread, what an evaluation keeps of its images.
+    pub slots: Vec<Mutex<Slots>>,
     /// Head input `[n, c]`.
     pub pooled: Vec<Real>,
     /// Gradient sums, one per parameter.
@@ -107,6 +110,7 @@ impl Core {
             coefficients: Vec::new(),
             sums: Default::default(),
             whole: Default::default(),
+            slots: (0..n_threads).map(|_| Mutex::default()).collect(),
             pooled: Vec::new(),
             grads: param_lens.iter().map(|&n| vec![0.0; n]).collect(),
             statistics: Statistics::default(),
@@ -116,6 +120,20 @@ impl Core {
 
     /// Sizes every buffer for `n` images of the subnet `channels` and forgets the last pass.
     pub fn prepare(&mut self, n: usize, channels: &Channels) {
+        self.prepare_shapes(n, channels);
+        let Core { graph, nodes, isa, .. } = self;
+        for (state, node) in nodes.iter_mut().zip(&graph.nodes) {
+            buffer(&mut state.z, state.len);
+            if let NodeOp::Add { .. } = node.op {
+                let p = period(*isa, state.c);
+                resized(&mut state.norm.scale, p).fill(1.0);
+                resized(&mut state.norm.shift, p).fill(0.0);
+            }
+        }
+    }
+
+    /// Lays out a pass of `n` images of the subnet `channels`; the last pass can have no backward any more.
+    pub fn prepare_shapes(&mut self, n: usize, channels: &Channels) {
         self.n = n;
         self.generation += 1;
         for idx in 0..self.nodes.len() {
@@ -129,18 +147,9 @@ impl Core {
             let state = &mut self.nodes[idx];
             (state.c, state.len, state.consumers_left) = (c, n * h * w * c, self.consumers[idx]);
             state.has_grad = false;
-            buffer(&mut state.z, state.len);
-            let p = period(self.isa, c);
-            match &self.graph.nodes[idx].op {
-                NodeOp::Input | NodeOp::Head { .. } => {}
-                NodeOp::Add { .. } => {
-                    resized(&mut state.norm.scale, p).fill(1.0);
-                    resized(&mut state.norm.shift, p).fill(0.0);
-                }
-                NodeOp::Conv(conv) => {
-                    let g = geometry(&self.nodes, &self.planes, &self.widest, idx, conv);
-                    self.plans[idx].update(&g);
-                }
+            if let NodeOp::Conv(conv) = &self.graph.nodes[idx].op {
+                let g = geometry(&self.nodes, &self.planes, &self.widest, idx, conv);
+                self.plans[idx].update(&g);
             }
         }
     }

@@ -22,12 +22,15 @@ impl Core {
         mode: Mode,
         logits: &mut Vec<Real>,
     ) {
+        if mode == Mode::Evaluate {
+            return self.evaluate(images, n, channels, params, logits);
+        }
         self.prepare(n, channels);
         self.nodes[0].z[..images.len()].copy_from_slice(images);
         for idx in 1..self.nodes.len() {
             match self.graph.nodes[idx].op {
                 NodeOp::Input => {}
-                NodeOp::Conv(_) => self.conv_forward(idx, params, mode),
+                NodeOp::Conv(_) => self.conv_forward(idx, params),
                 NodeOp::Add { a, b, .. } => self.add_forward(idx, a, b),
                 NodeOp::Head { input } => self.head_forward(idx, input, params, logits),
             }
@@ -93,7 +96,8 @@ impl Core {
     }
 }
 
-fn dot(a: &[Real], b: &[Real]) -> Real {
+/// Sum of products.
+pub fn dot(a: &[Real], b: &[Real]) -> Real {
     let mut sums = [0.0; 8];
     for (a, b) in a.chunks(8).zip(b.chunks(8)) {
         sums.iter_mut().zip(a.iter().zip(b)).for_each(|(s, (a, b))| *s += a * b);

@@ -7,6 +7,7 @@ mod conv_forward;
 mod conv_wide;
 mod core;
 mod disjoint;
+mod evaluate;
 mod forward;
 mod norm;
 mod op;
@@ -16,14 +17,18 @@ mod unsupported;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Device, Result, Tensor, Var, bail};
-use cpu_kernels::Isa;
+use candle_core::{Device, Error, Result, Tensor, Var, WithDType, bail};
+use cpu_kernels::{Isa, Real};
 
 use self::core::Core;
 use self::op::NetOp;
 use super::statistics::batch_checked;
 use super::{Dropout, Engine, Mode, Params, Statistics};
 use crate::network::{Channels, Graph};
+
+/// Environment variable that names the instruction set to use instead of the fastest: `avx512`, `avx2`, `neon` or
+/// `portable`.
+pub const SIMD_VARIABLE: &str = "EDGESLIM_SIMD";
 
 /// Runs a [`Graph`] with this crate's own kernels.
 pub struct CpuEngine {
@@ -39,9 +44,19 @@ impl CpuEngine {
     /// An engine with a pool of `threads`, 0 for all cores.
     ///
     /// # Errors
-    /// If `params` are not f32 on the CPU, or the graph has an operator that this engine does not do.
+    /// If `params` are not f32 on the CPU, the graph has an operator that this engine does not do, or
+    /// [`SIMD_VARIABLE`] names an instruction set that this processor does not have.
     pub fn new(graph: Graph, params: Params, threads: usize) -> Result<CpuEngine> {
-        CpuEngine::with_isa(graph, params, threads, Isa::detect())
+        let isa = match std::env::var(SIMD_VARIABLE) {
+            Ok(name) => name.parse().map_err(|e| Error::msg(format!("{SIMD_VARIABLE}: {e}")))?,
+            Err(_) => Isa::detect(),
+        };
+        CpuEngine::with_isa(graph, params, threads, isa)
+    }
+
+    /// The instruction set that its kernels use.
+    pub fn isa(&self) -> Isa {
+        self.core().isa
     }
 
     fn with_isa(graph: Graph, params: Params, threads: usize, isa: Isa) -> Result<CpuEngine> {
@@ -52,8 +67,8 @@ impl CpuEngine {
             bail!("{}: the CPU engine has no switchable batch norm yet; use the Candle engine", graph.name);
         }
         let vars: Vec<Var> = params.vars().into_iter().map(|(_, var)| var).collect();
-        if !vars.iter().all(|var| var.device().is_cpu() && var.dtype() == DType::F32) {
-            bail!("{}: the CPU engine needs f32 parameters on the CPU", graph.name);
+        if !vars.iter().all(|var| var.device().is_cpu() && var.dtype() == Real::DTYPE) {
+            bail!("{}: the CPU engine needs {:?} parameters on the CPU", graph.name, Real::DTYPE);
         }
         let threads = match threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -61,7 +76,7 @@ impl CpuEngine {
         };
         let lens: Vec<usize> = vars.iter().map(|var| var.elem_count()).collect();
         let core = Arc::new(Mutex::new(Core::new(graph.clone(), &lens, threads, isa)));
-        let anchor = Var::zeros((), DType::F32, &Device::Cpu)?;
+        let anchor = Var::zeros((), Real::DTYPE, &Device::Cpu)?;
         Ok(CpuEngine { core, graph, params, vars: Arc::new(vars), anchor })
     }
 
@@ -92,8 +107,8 @@ impl Engine for CpuEngine {
 
     fn take_grads(&self, store: &mut GradStore) -> Result<()> {
         for (grad, var) in self.core().grads.iter_mut().zip(&*self.vars) {
-            store.insert(var, Tensor::from_slice(grad, var.shape(), &Device::Cpu)?);
-            grad.fill(0.0);
+            let sum = std::mem::replace(grad, vec![0.0; grad.len()]);
+            store.insert(var, Tensor::from_vec(sum, var.shape(), &Device::Cpu)?);
         }
         Ok(())
     }

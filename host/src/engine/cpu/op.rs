@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Storage, Tensor, Var, bail};
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Storage, Tensor, Var, WithDType, bail};
+use cpu_kernels::Real;
 
 use super::core::Core;
 use crate::engine::Mode;
@@ -39,7 +40,7 @@ impl CustomOp2 for NetOp {
             core.forward(images, n, &self.channels, params, self.mode, &mut logits);
         })?;
         *self.generation.lock().expect("a panic ends the engine") = core.generation;
-        Ok((CpuStorage::F32(logits), (n, core.graph.classes).into()))
+        Ok((Real::to_cpu_storage_owned(logits), (n, core.graph.classes).into()))
     }
 
     fn bwd(
@@ -59,7 +60,7 @@ impl CustomOp2 for NetOp {
                 core.graph.name
             );
         }
-        let d_logits = d_logits.contiguous()?.flatten_all()?.to_vec1::<f32>()?;
+        let d_logits = d_logits.contiguous()?.flatten_all()?.to_vec1::<Real>()?;
         with_values(&self.vars, |params| core.backward(&d_logits, params))?;
         // Its gradient buffers are used up.
         core.generation += 1;
@@ -68,7 +69,7 @@ impl CustomOp2 for NetOp {
 }
 
 /// Calls `run` with the values of every Var.
-fn with_values<R>(vars: &[Var], run: impl FnOnce(&[&[f32]]) -> R) -> Result<R> {
+fn with_values<R>(vars: &[Var], run: impl FnOnce(&[&[Real]]) -> R) -> Result<R> {
     let guards: Vec<_> = vars.iter().map(|var| var.storage_and_layout()).collect();
     let mut values = Vec::with_capacity(guards.len());
     for (storage, layout) in &guards {
@@ -80,9 +81,9 @@ fn with_values<R>(vars: &[Var], run: impl FnOnce(&[&[f32]]) -> R) -> Result<R> {
     Ok(run(&values))
 }
 
-fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [Real]> {
     match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
+        Some((start, end)) => Ok(&storage.as_slice::<Real>()?[start..end]),
         None => bail!("the CPU engine needs contiguous tensors"),
     }
 }

@@ -1,0 +1,200 @@
+//! Inference with running statistics: nothing is kept for a backward, so a few images go through the whole network
+//! before the next, in buffers that stay in a core's cache, and batch norm and activation end each product.
+
+use cpu_kernels::elementwise::{add_activate, add_pixels};
+use cpu_kernels::gemm::{End, Product, Steps, packed_len};
+use cpu_kernels::{Isa, Real};
+
+use super::core::{Core, NodeState, View, affine, buffer, chunk, resized};
+use super::conv_forward::dense_product;
+use super::disjoint::Disjoint;
+use super::forward::dot;
+use super::plan::{Geometry, Plan};
+use super::unsupported::activation;
+use crate::network::{Channels, Conv, ConvKind, Graph, NodeOp};
+
+/// Pixels that make the packed weights of a wide layer worth reading.
+const PIXELS: usize = 48;
+
+/// Weights that stay in a core's second cache from image to image.
+const RESIDENT: usize = 16384;
+
+/// Outputs of the nodes for a few images, and a padded image.
+pub type Slots = Vec<Vec<Real>>;
+
+/// What all images share.
+struct Evaluate<'a> {
+    isa: Isa,
+    graph: &'a Graph,
+    nodes: &'a [NodeState],
+    planes: &'a [(usize, usize)],
+    plans: &'a [Plan],
+    geometries: &'a [Option<Geometry>],
+    /// Per node, its output's slot.
+    slots: &'a [usize],
+    packed: &'a [Real],
+    /// Per node, where its packed weights begin.
+    starts: &'a [usize],
+    head: [&'a [Real]; 2],
+    c_max: usize,
+}
+
+impl Core {
+    /// Logits `[n, classes]` of `images` `[n, h, w, c]` with the running statistics of `channels`.
+    pub fn evaluate(
+        &mut self,
+        images: &[Real],
+        n: usize,
+        channels: &Channels,
+        params: &[&[Real]],
+        logits: &mut Vec<Real>,
+    ) {
+        self.prepare_shapes(n, channels);
+        let mut geometries = vec![None; self.nodes.len()];
+        let mut starts = vec![0; self.nodes.len()];
+        let mut end = 0;
+        for idx in 0..self.nodes.len() {
+            let NodeOp::Conv(conv) = &self.graph.nodes[idx].op else { continue };
+            let g = self.geometry(idx, conv);
+            let first = self.first_param[idx];
+            starts[idx] = end;
+            end = self.pack_forward(end, &g, params[first]);
+            self.norm_of_running(idx, params[first + 1], params[first + 2]);
+            geometries[idx] = Some(g);
+        }
+        let slots = assign_slots(&self.graph);
+        let last = self.graph.nodes.len() - 1;
+        let NodeOp::Head { input } = self.graph.nodes[last].op else { unreachable!("Graph::check wants a head") };
+        let first = self.first_param[last];
+        let group = images_a_group(n, &geometries);
+        let Core { graph, isa, pool, nodes, plans, planes, packed, slots: all_slots, widest, .. } = self;
+        let evaluate = Evaluate {
+            isa: *isa,
+            graph,
+            nodes,
+            planes,
+            plans,
+            geometries: &geometries,
+            slots: &slots,
+            packed,
+            starts: &starts,
+            head: [params[first], params[first + 1]],
+            c_max: widest[input],
+        };
+        let (image_len, classes) = (images.len() / n, graph.classes);
+        resized(logits, n * classes);
+        let out = Disjoint::new(logits);
+        let n_groups = n.div_ceil(group);
+        pool.run(n_groups, &|group_idx, thread_idx| {
+            let range = chunk(n, n_groups, group_idx);
+            let mut slots = all_slots[thread_idx].lock().expect("a panic ends the engine");
+            // SAFETY: every image is in one group.
+            let logits = unsafe { out.range(range.start * classes, range.len() * classes) };
+            evaluate.run(&images[range.start * image_len..range.end * image_len], range.len(), &mut slots, logits);
+        });
+    }
+}
+
+/// Few images stay in the cache; wide layers on small maps need more pixels than one image has.
+fn images_a_group(n: usize, geometries: &[Option<Geometry>]) -> usize {
+    let wide = geometries.iter().flatten().filter(|g| g.n_weights() > RESIDENT);
+    let wanted = wide.map(|g| PIXELS.div_ceil(g.h_out * g.w_out)).max().unwrap_or(1);
+    wanted.min(n.div_ceil(8)).max(1)
+}
+
+/// A slot for every node's output, free again after its last consumer; slot 0 is for a padded image.
+fn assign_slots(graph: &Graph) -> Vec<usize> {
+    let mut last_use = vec![0; graph.nodes.len()];
+    for (idx, node) in graph.nodes.iter().enumerate() {
+        node.op.inputs().iter().for_each(|&input| last_use[input] = idx);
+    }
+    let (mut free, mut n_slots) = (Vec::new(), 1);
+    let mut slots = Vec::with_capacity(graph.nodes.len());
+    for (idx, node) in graph.nodes.iter().enumerate() {
+        slots.push(free.pop().unwrap_or_else(|| {
+            n_slots += 1;
+            n_slots - 1
+        }));
+        let mut inputs = node.op.inputs();
+        inputs.sort_unstable();
+        inputs.dedup();
+        free.extend(inputs.iter().filter(|&&input| last_use[input] == idx).map(|&input| slots[input]));
+    }
+    slots
+}
+
+impl Evaluate<'_> {
+    fn run(&self, images: &[Real], n: usize, slots: &mut Slots, logits: &mut [Real]) {
+        slots.resize_with(slots.len().max(self.slots.iter().max().map_or(0, |m| m + 1)), Vec::new);
+        buffer(&mut slots[self.slots[0]], images.len()).copy_from_slice(images);
+        for (idx, node) in self.graph.nodes.iter().enumerate().skip(1) {
+            let (h, w) = self.planes[idx];
+            let mut out = std::mem::take(&mut slots[self.slots[idx]]);
+            let mut padded = std::mem::take(&mut slots[0]);
+            let y = buffer(&mut out, n * h * w * self.nodes[idx].c);
+            let input = |input: usize| {
+                let (h, w) = self.planes[input];
+                &slots[self.slots[input]][..n * h * w * self.nodes[input].c]
+            };
+            match &node.op {
+                NodeOp::Input => {}
+                NodeOp::Conv(conv) => self.conv(idx, conv, n, input(conv.input), &mut padded, y),
+                NodeOp::Add { a, b, activation: name } => {
+                    let activation = activation(*name).expect("CpuEngine::new refuses the others");
+                    add_activate(self.isa, input(*a), input(*b), activation, y);
+                }
+                NodeOp::Head { input: from } => self.head(*from, input(*from), n, &mut padded, logits),
+            }
+            slots[0] = padded;
+            slots[self.slots[idx]] = out;
+        }
+    }
+
+    fn conv(&self, idx: usize, conv: &Conv, n: usize, xs: &[Real], padded: &mut Vec<Real>, y: &mut [Real]) {
+        let g = self.geometries[idx].as_ref().expect("every convolution has a geometry");
+        let affine = affine(&self.nodes[idx], conv.activation);
+        let end = End::Affine { scale: affine.scale, shift: affine.shift, activation: affine.activation };
+        if g.is_pointwise() {
+            let m = n * g.h * g.w;
+            let (a, c) = (Steps::dense(m, g.c_in), Steps::dense(m, g.c_out));
+            let weights = self.packed_from(idx, packed_len(self.isa, g.c_out, g.c_in));
+            let product = Product { plane: (1, m), n: g.c_out, k: g.c_in, taps: &[0], a, c };
+            product.run(self.isa, xs, weights, y, end);
+            return;
+        }
+        let source = View { z: xs, affine: None };
+        let padded = buffer(padded, g.padded_len());
+        for (image, y) in y.chunks_exact_mut(g.out_len()).enumerate() {
+            source.read_padded(self.isa, g, image, padded);
+            match g.kind {
+                ConvKind::Depthwise => {
+                    let d = g.depthwise();
+                    d.forward(self.isa, padded, self.packed_from(idx, d.packed_len()), y);
+                    affine.apply_in_place(self.isa, y);
+                }
+                ConvKind::Dense => {
+                    let weights = self.packed_from(idx, packed_len(self.isa, g.c_out, g.taps() * g.c_in));
+                    dense_product(g, &self.plans[idx]).run(self.isa, padded, weights, y, end);
+                }
+            }
+        }
+    }
+
+    fn packed_from(&self, idx: usize, len: usize) -> &[Real] {
+        &self.packed[self.starts[idx]..][..len]
+    }
+
+    fn head(&self, from: usize, xs: &[Real], n: usize, mean: &mut Vec<Real>, logits: &mut [Real]) {
+        let c = self.nodes[from].c;
+        let pixels = self.planes[from].0 * self.planes[from].1;
+        let mean = buffer(mean, c);
+        let images = xs.chunks_exact(pixels * c).zip(logits.chunks_exact_mut(self.graph.classes));
+        for (xs, logits) in images.take(n) {
+            mean.fill(0.0);
+            add_pixels(self.isa, xs, mean);
+            mean.iter_mut().for_each(|s| *s /= pixels as Real);
+            let rows = self.head[0].chunks_exact(self.c_max).zip(self.head[1]);
+            logits.iter_mut().zip(rows).for_each(|(y, (row, b))| *y = b + dot(&row[..c], mean));
+        }
+    }
+}
