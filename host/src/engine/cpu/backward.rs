@@ -32,8 +32,8 @@ impl Core {
                     self.add_backward(idx, a);
                     self.add_backward(idx, b);
                 }
-                NodeOp::Conv(_) | NodeOp::Add { .. } => {}
                 NodeOp::Head { input } => self.head_backward(idx, input, d_logits, params),
+                _ => {}
             }
             let state = &mut self.nodes[idx];
             if std::mem::take(&mut state.has_grad) {

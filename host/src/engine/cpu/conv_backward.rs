@@ -188,7 +188,7 @@ impl Backward<'_> {
             self.source.read_padded(self.isa, g, image, padded);
             match g.kind {
                 ConvKind::Depthwise => self.depthwise(image, padded, dz, weights, chunk_idx),
-                ConvKind::Dense => {
+                _ => {
                     let dz = buffer(dz, self.plan.border.len);
                     self.bordered_dz(image, dz);
                     self.outer_products(0..g.run(), padded, dz, weights);

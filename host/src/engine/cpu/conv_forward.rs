@@ -79,7 +79,7 @@ impl Core {
                 d.pack(weight, |t| t, &mut buffer(&mut self.packed, end)[start..]);
                 end
             }
-            ConvKind::Dense => {
+            _ => {
                 let rows = (0..taps * c_in).map(move |row| row % c_in * taps + row / c_in);
                 self.pack_dense(start, g.c_out, rows, g.c_in_max * taps, weight)
             }
@@ -141,7 +141,7 @@ impl Forward<'_> {
             let z = unsafe { self.out.range(image * g.out_len(), g.out_len()) };
             match g.kind {
                 ConvKind::Depthwise => g.depthwise().forward(self.isa, padded, self.packed, z),
-                ConvKind::Dense => {
+                _ => {
                     let product = dense_product(g, self.plan);
                     product.run(self.isa, padded, self.packed, z, End::Replace);
                 }

@@ -87,7 +87,7 @@ impl Core {
             next += match node.op {
                 NodeOp::Conv(_) => 3,
                 NodeOp::Head { .. } => 2,
-                NodeOp::Input | NodeOp::Add { .. } => 0,
+                _ => 0,
             };
         }
         let mut consumers = vec![0; graph.nodes.len()];
@@ -140,9 +140,10 @@ impl Core {
             let (h, w) = self.planes[idx];
             let c = match &self.graph.nodes[idx].op {
                 NodeOp::Input => self.graph.input.c,
-                NodeOp::Conv(conv) => channels.0[conv.unit],
+                NodeOp::Conv(conv) => channels.0[conv.units[0]],
                 NodeOp::Add { a, .. } => self.nodes[*a].c,
                 NodeOp::Head { .. } => self.graph.classes,
+                op => unreachable!("CpuEngine::new refuses a {}", op.name()),
             };
             let state = &mut self.nodes[idx];
             (state.c, state.len, state.consumers_left) = (c, n * h * w * c, self.consumers[idx]);
@@ -189,7 +190,7 @@ fn geometry(
         w,
         h_out,
         w_out,
-        kernel: conv.kernel,
+        kernel: conv.kernel.h,
         stride: conv.stride,
         top: pad.top.into(),
         left: pad.left.into(),
@@ -253,7 +254,7 @@ pub fn view<'a>(graph: &Graph, nodes: &'a [NodeState], idx: usize) -> View<'a> {
         NodeOp::Conv(conv) => Some(affine(state, conv.activation)),
         NodeOp::Add { activation: Activation::None, .. } => None,
         NodeOp::Add { activation, .. } => Some(affine(state, *activation)),
-        NodeOp::Input | NodeOp::Head { .. } => None,
+        _ => None,
     };
     View { z: &state.z[..state.len], affine }
 }

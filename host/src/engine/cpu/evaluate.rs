@@ -137,13 +137,13 @@ impl Evaluate<'_> {
                 &slots[self.slots[input]][..n * h * w * self.nodes[input].c]
             };
             match &node.op {
-                NodeOp::Input => {}
                 NodeOp::Conv(conv) => self.conv(idx, conv, n, input(conv.input), &mut padded, y),
                 NodeOp::Add { a, b, activation: name } => {
                     let activation = activation(*name).expect("CpuEngine::new refuses the others");
                     add_activate(self.isa, input(*a), input(*b), activation, y);
                 }
                 NodeOp::Head { input: from } => self.head(*from, input(*from), n, &mut padded, logits),
+                _ => {}
             }
             slots[0] = padded;
             slots[self.slots[idx]] = out;
@@ -172,7 +172,7 @@ impl Evaluate<'_> {
                     d.forward(self.isa, padded, self.packed_from(idx, d.packed_len()), y);
                     affine.apply_in_place(self.isa, y);
                 }
-                ConvKind::Dense => {
+                _ => {
                     let weights = self.packed_from(idx, packed_len(self.isa, g.c_out, g.taps() * g.c_in));
                     dense_product(g, &self.plans[idx]).run(self.isa, padded, weights, y, end);
                 }

@@ -29,10 +29,10 @@ impl Core {
         self.nodes[0].z[..images.len()].copy_from_slice(images);
         for idx in 1..self.nodes.len() {
             match self.graph.nodes[idx].op {
-                NodeOp::Input => {}
                 NodeOp::Conv(_) => self.conv_forward(idx, params),
                 NodeOp::Add { a, b, .. } => self.add_forward(idx, a, b),
                 NodeOp::Head { input } => self.head_forward(idx, input, params, logits),
+                _ => {}
             }
         }
         if mode == Mode::Calibrate {

@@ -61,7 +61,7 @@ impl Geometry {
     pub fn n_weights(&self) -> usize {
         match self.kind {
             ConvKind::Depthwise => self.depthwise().packed_len(),
-            ConvKind::Dense => self.taps() * self.c_in * self.c_out,
+            _ => self.taps() * self.c_in * self.c_out,
         }
     }
 
@@ -69,7 +69,7 @@ impl Geometry {
     pub fn macs(&self) -> usize {
         let a_pixel = match self.kind {
             ConvKind::Depthwise => self.taps() * self.c_out,
-            ConvKind::Dense => self.taps() * self.c_in * self.c_out,
+            _ => self.taps() * self.c_in * self.c_out,
         };
         self.h_out * self.w_out * a_pixel
     }

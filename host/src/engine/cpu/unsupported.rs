@@ -48,3 +48,4 @@ mod tests {
         assert!(message.contains("pool") || message.contains(name.expect("one of the two")), "{message}");
         assert_eq!(unsupported(&arbitrary::graph(&[[1, 0, 0, 3], [1, 0, 0, 2]])), None);
     }
+}
