@@ -83,7 +83,9 @@ impl InplaceOp3 for InPlace {
         other_layout: &Layout,
     ) -> Result<()> {
         let (grad, other) = (values(grad, grad_layout)?, values(other, other_layout)?);
-        let Some((start, end)) = layout.contiguous_offsets() else { bail!("nesterov needs contiguous tensors") };
+        let Some((start, end)) = layout.contiguous_offsets() else {
+            bail!("nesterov needs contiguous tensors")
+        };
         let to = &mut values_mut(to)?[start..end];
         if grad.len() != to.len() || other.len() != to.len() {
             bail!("nesterov: {} gradients for {} weights", grad.len(), to.len());

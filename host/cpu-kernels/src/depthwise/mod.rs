@@ -4,7 +4,6 @@
 
 mod grad;
 
-
 use self::grad::{input_grad, weight_grad};
 use crate::simd::{Simd, kernel, prefetch};
 use crate::{Isa, Real};

@@ -76,7 +76,7 @@ impl Core {
         let visit = self.visit(input, CHUNKS);
         let pixels = self.planes[input].0 * self.planes[input].1;
         let weight = params[first];
-        self.write_grad(input, visit, &|image, pixel, out| {
+        self.write_grad(input, visit, |image, pixel, out| {
             let pixel = buffer(pixel, c);
             pixel.fill(0.0);
             for (o, d) in d_logits[image * classes..][..classes].iter().enumerate() {
@@ -100,7 +100,7 @@ impl Core {
         let visit = self.visit(source, CHUNKS);
         let grad = std::mem::take(&mut self.nodes[idx].grad);
         let (len, isa) = (self.nodes[idx].len / self.n, self.isa);
-        self.write_grad(source, visit, &|image, _, out| {
+        self.write_grad(source, visit, |image, _, out| {
             let d = &grad[image * len..(image + 1) * len];
             if visit.is_first { out.copy_from_slice(d) } else { add_to(isa, d, out) }
         });
@@ -113,7 +113,7 @@ impl Core {
         &mut self,
         source: NodeId,
         visit: Visit,
-        write: &(dyn Fn(usize, &mut Vec<Real>, &mut [Real]) + Sync),
+        write: impl Fn(usize, &mut Vec<Real>, &mut [Real]) + Sync,
     ) {
         let (mut grad, mut sums) = self.take_grad(source);
         let len = self.nodes[source].len / self.n;
@@ -147,7 +147,12 @@ impl Core {
 }
 
 /// What the last visitor of `source` has to do.
-pub fn finish<'a>(graph: &Graph, nodes: &'a [NodeState], source: NodeId, sums: &'a Disjoint<'a>) -> Finish<'a> {
+pub fn finish<'a>(
+    graph: &Graph,
+    nodes: &'a [NodeState],
+    source: NodeId,
+    sums: &'a Disjoint<'a>,
+) -> Finish<'a> {
     let has_norm = matches!(graph.nodes[source].op, NodeOp::Conv(_));
     let norm = has_norm.then(|| (&*nodes[source].norm.mean, sums));
     Finish { view: view(graph, nodes, source), norm }

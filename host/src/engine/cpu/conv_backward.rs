@@ -45,7 +45,9 @@ pub struct InputGrad<'a> {
 impl Core {
     /// Adds the gradients of the convolution `idx`, and writes or adds that of its input.
     pub fn conv_backward(&mut self, idx: usize, params: &[&[Real]]) {
-        let NodeOp::Conv(conv) = &self.graph.nodes[idx].op else { unreachable!("node {idx} is a convolution") };
+        let NodeOp::Conv(conv) = &self.graph.nodes[idx].op else {
+            unreachable!("node {idx} is a convolution")
+        };
         let g = self.geometry(idx, conv);
         let input = conv.input;
         let first = self.first_param[idx];
@@ -99,7 +101,11 @@ impl Core {
         let (taps, c_out, c_in_max) = (g.taps(), g.c_out, g.c_in_max);
         if g.kind == ConvKind::Depthwise {
             let (d, flips) = (g.depthwise(), g.flips());
-            d.pack(weight, |t| if flips { taps - 1 - t } else { t }, buffer(&mut self.packed, d.packed_len()));
+            d.pack(
+                weight,
+                |t| if flips { taps - 1 - t } else { t },
+                buffer(&mut self.packed, d.packed_len()),
+            );
             return;
         }
         let plan = std::mem::take(&mut self.plans[idx]);
@@ -132,13 +138,7 @@ impl Backward<'_> {
     }
 
     /// The input gradient of `len` values from `start`, written by `write` and finished.
-    fn write_input(
-        &self,
-        start: usize,
-        len: usize,
-        chunk_idx: usize,
-        write: impl FnOnce(&mut [Real], End),
-    ) {
+    fn write_input(&self, start: usize, len: usize, chunk_idx: usize, write: impl FnOnce(&mut [Real], End)) {
         let Some(input) = &self.input else { return };
         // SAFETY: every pixel is in one chunk.
         let dx = unsafe { input.grad.range(start, len) };
@@ -149,13 +149,7 @@ impl Backward<'_> {
     }
 
     /// Some pixels of a pointwise convolution; `weights` is `[c_out, c_in]`.
-    fn pixels(
-        &self,
-        pixels: Range<usize>,
-        [xs, dz]: &mut Scratch,
-        weights: &mut [Real],
-        chunk_idx: usize,
-    ) {
+    fn pixels(&self, pixels: Range<usize>, [xs, dz]: &mut Scratch, weights: &mut [Real], chunk_idx: usize) {
         let Geometry { c_in, c_out, .. } = self.g;
         let block = block_pixels(&self.g);
         for start in pixels.clone().step_by(block) {
@@ -266,7 +260,11 @@ impl Backward<'_> {
             false => (g.out_len(), g.w_out * g.c_out, 0),
         };
         let [dz, term] = split(dz, [dz_len, g.in_len()]);
-        if flips { self.bordered_dz(image, dz) } else { self.dz(image * g.out_len(), dz) }
+        if flips {
+            self.bordered_dz(image, dz)
+        } else {
+            self.dz(image * g.out_len(), dz)
+        }
         d.weight_grad(isa, padded, &dz[first..], line, weights);
         self.write_input(image * g.in_len(), g.in_len(), chunk_idx, |dx, end| {
             let input_grad = |dx: &mut [Real]| match flips {

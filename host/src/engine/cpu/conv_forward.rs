@@ -34,14 +34,15 @@ struct Forward<'a> {
 impl Core {
     /// Runs the convolution `idx`.
     pub fn conv_forward(&mut self, idx: usize, params: &[&[Real]]) {
-        let NodeOp::Conv(conv) = &self.graph.nodes[idx].op else { unreachable!("node {idx} is a convolution") };
+        let NodeOp::Conv(conv) = &self.graph.nodes[idx].op else {
+            unreachable!("node {idx} is a convolution")
+        };
         let g = self.geometry(idx, conv);
         let input = conv.input;
         let first = self.first_param[idx];
         self.pack_forward(0, &g, params[first]);
         let by_pixels = g.is_pointwise();
-        let (n_items, pixels) =
-            if by_pixels { (self.n * g.h * g.w, 1) } else { (self.n, g.h_out * g.w_out) };
+        let (n_items, pixels) = if by_pixels { (self.n * g.h * g.w, 1) } else { (self.n, g.h_out * g.w_out) };
         let split = Split { n_chunks: self.n_chunks(g.macs(), g.n_weights()), n_items, pixels };
         let p = period(self.isa, g.c_out);
         let mut z = std::mem::take(&mut self.nodes[idx].z);
@@ -62,7 +63,11 @@ impl Core {
                 shifted_sums(forward.isa, z, shift, sums);
             };
             let items = chunk(n_items, split.n_chunks, chunk_idx);
-            if by_pixels { forward.pixels(items, scratch, add_up) } else { forward.images(items, scratch, add_up) }
+            if by_pixels {
+                forward.pixels(items, scratch, add_up)
+            } else {
+                forward.images(items, scratch, add_up)
+            }
         });
         self.nodes[idx].z = z;
         let (gamma, beta) = (params[first + 1], params[first + 2]);
@@ -108,7 +113,11 @@ impl Core {
             gemm::pack(isa, n, rows.clone(), column, &weight[first * column..], out);
         };
         let n_tasks = n.div_ceil(width);
-        if len < 16384 { (0..n_tasks).for_each(task) } else { self.pool.run(n_tasks, &|idx, _| task(idx)) }
+        if len < 16384 {
+            (0..n_tasks).for_each(task)
+        } else {
+            self.pool.run(n_tasks, &|idx, _| task(idx))
+        }
         start + len
     }
 }

@@ -35,18 +35,30 @@ impl Backward<'_> {
         for_each(pool, scratch, n_chunks, |chunk_idx, _| {
             for image in chunk(n, n_chunks, chunk_idx) {
                 // SAFETY: every image is in one chunk.
-                let (x, dz) = unsafe { (all_xs.range(image * x_len, x_len), all_dz.range(image * z_len, z_len)) };
+                let (x, dz) =
+                    unsafe { (all_xs.range(image * x_len, x_len), all_dz.range(image * z_len, z_len)) };
                 self.source.read_padded(self.isa, g, image, x);
                 self.bordered_dz(image, dz);
             }
         });
         let (xs, dz) = (&*xs, &*dz);
         self.wide_input(pool, scratch, n, n_chunks, dz);
-        if g.is_pointwise() { self.pointwise_weights(pool, n, xs, dz, grad) } else { self.dense_weights(pool, n, xs, dz, sum, grad) }
+        if g.is_pointwise() {
+            self.pointwise_weights(pool, n, xs, dz, grad)
+        } else {
+            self.dense_weights(pool, n, xs, dz, sum, grad)
+        }
     }
 
     /// The input gradient, by images.
-    fn wide_input(&self, pool: &mut Pool, scratch: &[Mutex<Scratch>], n: usize, n_chunks: usize, dz: &[Real]) {
+    fn wide_input(
+        &self,
+        pool: &mut Pool,
+        scratch: &[Mutex<Scratch>],
+        n: usize,
+        n_chunks: usize,
+        dz: &[Real],
+    ) {
         let (g, z_len) = (&self.g, self.plan.border.len);
         let Some(input) = &self.input else { return };
         let end = if input.visit.is_first { End::Replace } else { End::Add };
@@ -84,7 +96,8 @@ impl Backward<'_> {
             let outs = task_idx * ROWS..(task_idx * ROWS + ROWS).min(g.c_out);
             // SAFETY: every output channel is in one task.
             let rows = unsafe { grad.range(outs.start * g.c_in_max, outs.len() * g.c_in_max) };
-            let (a, b) = (Pixels { data: &dz[outs.start..], steps: z_steps }, Pixels { data: xs, steps: x_steps });
+            let (a, b) =
+                (Pixels { data: &dz[outs.start..], steps: z_steps }, Pixels { data: xs, steps: x_steps });
             outer_product_into(self.isa, (1, m), (outs.len(), g.c_in), a, b, rows, g.c_in_max);
         });
     }
@@ -111,7 +124,10 @@ impl Backward<'_> {
             let weights = unsafe { all.range((ky * run + first) * g.c_out, rows * g.c_out) };
             weights.fill(0.0);
             for image in 0..n {
-                let a = Pixels { data: &xs[image * x_len + self.plan.rows[ky] + first..], steps: g.input_steps() };
+                let a = Pixels {
+                    data: &xs[image * x_len + self.plan.rows[ky] + first..],
+                    steps: g.input_steps(),
+                };
                 let steps = Steps { pixel: g.c_out, line: border.line };
                 let b = Pixels { data: &dz[image * z_len + border.first..], steps };
                 outer_product_into(self.isa, (g.h_out, g.w_out), (rows, g.c_out), a, b, weights, g.c_out);

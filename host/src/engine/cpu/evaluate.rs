@@ -5,8 +5,8 @@ use cpu_kernels::elementwise::{add_activate, add_pixels};
 use cpu_kernels::gemm::{End, Product, Steps, packed_len};
 use cpu_kernels::{Isa, Real};
 
-use super::core::{Core, NodeState, View, affine, buffer, chunk, resized};
 use super::conv_forward::dense_product;
+use super::core::{Core, NodeState, View, affine, buffer, chunk, resized};
 use super::disjoint::Disjoint;
 use super::forward::dot;
 use super::plan::{Geometry, Plan};
@@ -64,7 +64,9 @@ impl Core {
         }
         let slots = assign_slots(&self.graph);
         let last = self.graph.nodes.len() - 1;
-        let NodeOp::Head { input } = self.graph.nodes[last].op else { unreachable!("Graph::check wants a head") };
+        let NodeOp::Head { input } = self.graph.nodes[last].op else {
+            unreachable!("Graph::check wants a head")
+        };
         let first = self.first_param[last];
         let group = images_a_group(n, &geometries);
         let Core { graph, isa, pool, nodes, plans, planes, packed, slots: all_slots, widest, .. } = self;
@@ -90,7 +92,12 @@ impl Core {
             let mut slots = all_slots[thread_idx].lock().expect("a panic ends the engine");
             // SAFETY: every image is in one group.
             let logits = unsafe { out.range(range.start * classes, range.len() * classes) };
-            evaluate.run(&images[range.start * image_len..range.end * image_len], range.len(), &mut slots, logits);
+            evaluate.run(
+                &images[range.start * image_len..range.end * image_len],
+                range.len(),
+                &mut slots,
+                logits,
+            );
         });
     }
 }

@@ -4,7 +4,6 @@ use device_bench::Padding;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-
 use super::*;
 use crate::engine::CandleEngine;
 use crate::network::{Activation, Conv, ConvKind, Kernel, Node, NodeOp, Unit};
