@@ -20,6 +20,10 @@ pub(crate) unsafe fn activate<S: Simd>(v: S, activation: Activation) -> S {
             let gate = S::splat(6.0).min(S::zero().max(v.add(S::splat(3.0))));
             v.mul(gate).mul(S::splat(1.0 / 6.0))
         }
+        Activation::HardSigmoid => {
+            S::splat(6.0).min(S::zero().max(v.add(S::splat(3.0)))).mul(S::splat(1.0 / 6.0))
+        }
+        Activation::Sigmoid => v.map(sigmoid),
     }
 }
 
@@ -35,7 +39,20 @@ pub(crate) unsafe fn activate_backward<S: Simd>(d: S, v: S, activation: Activati
             let inside = d.keep_if_less(v, S::splat(3.0));
             inside.mul(slope).add(d.sub(inside))
         }
+        Activation::HardSigmoid => {
+            let inside = d.keep_if_less(S::splat(-3.0), v).keep_if_less(v, S::splat(3.0));
+            inside.mul(S::splat(1.0 / 6.0))
+        }
+        Activation::Sigmoid => {
+            let y = v.map(sigmoid);
+            d.mul(y.sub(y.mul(y)))
+        }
     }
+}
+
+/// Gates have few values: one after the other is fast enough.
+fn sigmoid(x: Real) -> Real {
+    1.0 / (1.0 + (-x).exp())
 }
 
 /// Compiles `$body` for each activation, so that no vector asks which one it is.
@@ -56,6 +73,14 @@ macro_rules! for_activation {
             }
             Activation::HardSwish => {
                 const $a: Activation = Activation::HardSwish;
+                $body
+            }
+            Activation::HardSigmoid => {
+                const $a: Activation = Activation::HardSigmoid;
+                $body
+            }
+            Activation::Sigmoid => {
+                const $a: Activation = Activation::Sigmoid;
                 $body
             }
         }

@@ -53,30 +53,29 @@ pub fn packed_len(isa: Isa, n: usize, k: usize) -> usize {
     n.next_multiple_of(isa.lanes()) * k
 }
 
-/// Packs an operand of `n` columns in panels of two vectors (the last may be one), zero-padded to whole vectors.
+/// Packs an operand in panels of two vectors of columns (the last may be one), zero-padded to whole vectors. The value
+/// of a row and a column is `from[row + column]`.
 ///
-/// - `rows`: where in `from` each row begins; the columns follow at steps of `column`
+/// - `rows`, `columns`: where each begins
 /// - `out`: [`packed_len`]
 pub fn pack(
     isa: Isa,
-    n: usize,
     rows: impl ExactSizeIterator<Item = usize> + Clone,
-    column: usize,
+    columns: &[usize],
     from: &[Real],
     out: &mut [Real],
 ) {
-    let (k, n_padded) = (rows.len(), n.next_multiple_of(isa.lanes()));
+    let (k, n_padded) = (rows.len(), columns.len().next_multiple_of(isa.lanes()));
     assert_eq!(out.len(), n_padded * k);
     let mut panels = out;
-    for j0 in (0..n_padded).step_by(2 * isa.lanes()) {
-        let width = (2 * isa.lanes()).min(n_padded - j0);
+    for columns in columns.chunks(2 * isa.lanes()) {
+        let width = columns.len().next_multiple_of(isa.lanes());
         let (panel, rest) = panels.split_at_mut(width * k);
         panels = rest;
-        let n_here = width.min(n - j0);
         for (row, to) in rows.clone().zip(panel.chunks_exact_mut(width)) {
-            let values = from[row + j0 * column..].iter().step_by(column);
-            to[..n_here].iter_mut().zip(values).for_each(|(to, value)| *to = *value);
-            to[n_here..].fill(0.0);
+            let from = &from[row..];
+            to.iter_mut().zip(columns).for_each(|(to, column)| *to = from[*column]);
+            to[columns.len()..].fill(0.0);
         }
     }
 }

@@ -31,4 +31,8 @@ pub enum Activation {
     Relu6,
     /// `x · min(max(0, x + 3), 6) / 6` (arXiv 1905.02244).
     HardSwish,
+    /// `min(max(0, x + 3), 6) / 6`.
+    HardSigmoid,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
 }

@@ -159,6 +159,17 @@ pub trait Simd: Copy {
     unsafe fn min(self, b: Self) -> Self;
     /// `self` where `a < b`, else 0.
     unsafe fn keep_if_less(self, a: Self, b: Self) -> Self;
+    /// `f` of every lane.
+    #[inline(always)]
+    unsafe fn map(self, f: fn(Real) -> Real) -> Self {
+        let mut lanes = [0.0; MAX_LANES];
+        // SAFETY: the trait's contract; no vector has more lanes.
+        unsafe {
+            self.store(lanes.as_mut_ptr());
+            lanes[..Self::N].iter_mut().for_each(|lane| *lane = f(*lane));
+            Self::load(lanes.as_ptr())
+        }
+    }
     /// All lanes 0.
     #[inline(always)]
     unsafe fn zero() -> Self {

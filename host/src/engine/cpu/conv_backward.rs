@@ -114,7 +114,8 @@ impl Core {
             let class_taps = &class.taps;
             let rows = (0..class_taps.len() * c_out)
                 .map(move |row| row % c_out * c_in_max * taps + class_taps[row / c_out]);
-            start = self.pack_dense(start, g.c_in, rows, taps, weight);
+            let columns: Vec<usize> = (0..g.c_in).map(|i| i * taps).collect();
+            start = self.pack_dense(start, rows, &columns, weight);
         }
         self.plans[idx] = plan;
     }

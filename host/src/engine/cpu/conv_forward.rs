@@ -86,38 +86,35 @@ impl Core {
             }
             _ => {
                 let rows = (0..taps * c_in).map(move |row| row % c_in * taps + row / c_in);
-                self.pack_dense(start, g.c_out, rows, g.c_in_max * taps, weight)
+                let columns: Vec<usize> = (0..g.c_out).map(|o| o * g.c_in_max * taps).collect();
+                self.pack_dense(start, rows, &columns, weight)
             }
         }
     }
 
     /// Packs an operand from `start` of `packed` on, with all threads if it is large; returns where it ends.
+    ///
+    /// - `rows`, `columns`: where each begins in `weight`
     pub fn pack_dense(
         &mut self,
         start: usize,
-        n: usize,
         rows: impl ExactSizeIterator<Item = usize> + Clone + Sync,
-        column: usize,
+        columns: &[usize],
         weight: &[Real],
     ) -> usize {
         const PANELS_A_TASK: usize = 4;
         let (isa, k) = (self.isa, rows.len());
         let width = 2 * isa.lanes() * PANELS_A_TASK;
-        let len = gemm::packed_len(isa, n, k);
+        let len = gemm::packed_len(isa, columns.len(), k);
         let all = Disjoint::new(&mut buffer(&mut self.packed, start + len)[start..]);
         let task = |idx: usize| {
-            let first = idx * width;
-            let n = width.min(n - first);
+            let columns = &columns[idx * width..columns.len().min((idx + 1) * width)];
             // SAFETY: every task has its own panels.
-            let out = unsafe { all.range(first * k, gemm::packed_len(isa, n, k)) };
-            gemm::pack(isa, n, rows.clone(), column, &weight[first * column..], out);
+            let out = unsafe { all.range(idx * width * k, gemm::packed_len(isa, columns.len(), k)) };
+            gemm::pack(isa, rows.clone(), columns, weight, out);
         };
-        let n_tasks = n.div_ceil(width);
-        if len < 16384 {
-            (0..n_tasks).for_each(task)
-        } else {
-            self.pool.run(n_tasks, &|idx, _| task(idx))
-        }
+        let n_tasks = columns.len().div_ceil(width);
+        if len < 16384 { (0..n_tasks).for_each(task) } else { self.pool.run(n_tasks, &|idx, _| task(idx)) }
         start + len
     }
 }

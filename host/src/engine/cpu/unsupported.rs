@@ -6,13 +6,14 @@ use crate::network::{Activation, Conv, ConvKind, Graph, Node, NodeOp};
 
 /// The kernels' name of an activation, if they have it.
 pub fn activation(activation: Activation) -> Option<Kernel> {
-    match activation {
-        Activation::None => Some(Kernel::None),
-        Activation::Relu => Some(Kernel::Relu),
-        Activation::Relu6 => Some(Kernel::Relu6),
-        Activation::HardSwish => Some(Kernel::HardSwish),
-        _ => None,
-    }
+    Some(match activation {
+        Activation::None => Kernel::None,
+        Activation::Relu => Kernel::Relu,
+        Activation::Relu6 => Kernel::Relu6,
+        Activation::HardSwish => Kernel::HardSwish,
+        Activation::HardSigmoid => Kernel::HardSigmoid,
+        Activation::Sigmoid => Kernel::Sigmoid,
+    })
 }
 
 /// The first node that this engine cannot run, and why.
