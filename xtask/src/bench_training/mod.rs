@@ -66,6 +66,7 @@ pub fn run(options: &Options) -> Result<()> {
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
     let script = dir.join("torch_side.py");
     std::fs::write(&script, TORCH_SIDE).with_context(|| script.display().to_string())?;
+    let load = load();
     let ours = build(root)?;
     let python = venv::python(&root.join(&options.venv))?;
     let threads = match &options.threads[..] {
@@ -73,6 +74,11 @@ pub fn run(options: &Options) -> Result<()> {
         [] => (1..=n_cores().min(2)).rev().collect(),
         given => given.iter().map(|&n| n as usize).collect(),
     };
+    if let Some(load) = load.filter(|&load| load > 0.5) {
+        eprintln!(
+            "other programs keep {load:.1} cores busy; PyTorch suffers from that more than edgeslim does"
+        );
+    }
     let mut bench = Bench {
         start: Start { ours, python, script, dir: dir.clone() },
         nets: all_or(&options.net),
@@ -116,6 +122,11 @@ fn build(root: &Path) -> Result<PathBuf> {
         bail!("edgeslim's side is not built; `{command}` tells why");
     }
     Ok(root.join("target/release/examples/training_side"))
+}
+
+/// Programs that ran or waited for a core in the last minute, on average.
+fn load() -> Option<f64> {
+    std::fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
 
 fn n_cores() -> usize {

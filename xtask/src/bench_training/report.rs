@@ -140,7 +140,7 @@ pub fn agreement_line(net: Net, simd: Simd, differences: &Differences) -> String
     format!("{} {} agrees with float64: {}", net.name(), simd.name(), differences.join(", "))
 }
 
-/// Column heads of [`line`].
+/// Column heads of [`line()`].
 pub const HEAD: &str = "what     net          batch thr simd      ours ms torch ms   ours/s torch/s ratio goal      \
                         flop% cache% mem% PyTorch's setting";
 
