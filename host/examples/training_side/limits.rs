@@ -11,15 +11,6 @@ const FMA_ROUNDS: usize = 400_000;
 /// Independent chains of multiply-adds: latency 4, two a cycle, and some slack.
 const CHAINS: usize = 12;
 
-/// The widest instruction set that the engine has kernels for on this processor.
-pub fn best_simd() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        return "avx2";
-    }
-    "portable"
-}
-
 /// GFLOP/s of every instruction set and GB/s of a triad (two reads and a write, counted as three), with `threads`.
 pub fn measure(threads: usize) -> Value {
     let peaks: serde_json::Map<String, Value> = instruction_sets()

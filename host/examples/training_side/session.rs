@@ -18,7 +18,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::What;
-use crate::limits;
 use crate::work::{Work, work};
 
 const CLASSES: usize = 10;
@@ -39,6 +38,7 @@ pub enum EngineKind {
 /// A network that is open.
 pub struct Session {
     engine: Box<dyn Engine>,
+    simd: Option<String>,
     sgd: NesterovSgd,
     /// The last batch that was asked for.
     batch: Option<(Tensor, Tensor)>,
@@ -84,16 +84,20 @@ impl Session {
         let graph = graph(name)?;
         let params = Params::new(&graph, 1, &Device::Cpu)?;
         let sgd = NesterovSgd::for_network(&params, SGD);
-        let engine: Box<dyn Engine> = match kind {
-            EngineKind::Cpu => Box::new(CpuEngine::new(graph, params, threads)?),
-            EngineKind::Candle => Box::new(CandleEngine::new(graph, params, Device::Cpu)?),
+        let (engine, simd): (Box<dyn Engine>, _) = match kind {
+            EngineKind::Cpu => {
+                let engine = CpuEngine::new(graph, params, threads)?;
+                let simd = engine.isa().to_string();
+                (Box::new(engine), Some(simd))
+            }
+            EngineKind::Candle => (Box::new(CandleEngine::new(graph, params, Device::Cpu)?), None),
         };
-        Ok(Session { engine, sgd, batch: None, is_calibrated: false })
+        Ok(Session { engine, simd, sgd, batch: None, is_calibrated: false })
     }
 
     /// The instruction set that the engine computes with; Candle does not tell its own.
-    pub fn simd(&self) -> &'static str {
-        limits::best_simd()
+    pub fn simd(&self) -> Option<&str> {
+        self.simd.as_deref()
     }
 
     /// Milliseconds of one step a seed.

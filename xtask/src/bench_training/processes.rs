@@ -5,7 +5,6 @@ use super::report::{Detailed, Work};
 use super::rounds::{Rounds, alternate, mean};
 use super::side::Side;
 use anyhow::{Context, Result, bail};
-use clap::ValueEnum as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -82,7 +81,7 @@ struct Peak {
 
 #[derive(Deserialize)]
 struct Opened {
-    simd: String,
+    simd: Option<Simd>,
 }
 
 impl Start {
@@ -118,15 +117,13 @@ impl Ours {
         self.side.ask(&json!({ "request": "describe", "net": net }), LIMIT)
     }
 
-    /// Opens a network with an engine, `cpu` or `candle`; the engine's instruction set.
+    /// Opens a network with an engine, `cpu` or `candle`; the instruction set, which Candle does not tell.
     ///
     /// # Errors
     /// The side's.
-    pub fn open(&mut self, net: Net, threads: usize, engine: &str) -> Result<Simd> {
+    pub fn open(&mut self, net: Net, threads: usize, engine: &str) -> Result<Option<Simd>> {
         let request = json!({ "request": "open", "net": net, "threads": threads, "engine": engine });
-        let Opened { simd } = self.side.ask(&request, LIMIT)?;
-        Simd::from_str(&simd, false)
-            .map_err(|_| anyhow::anyhow!("the engine's instruction set `{simd}` is unknown"))
+        Ok(self.side.ask::<Opened>(&request, LIMIT)?.simd)
     }
 
     /// The best instruction set, and AVX2 beside a better one.
@@ -134,7 +131,7 @@ impl Ours {
     /// # Errors
     /// The side's.
     pub fn simds(&mut self, net: Net) -> Result<Vec<Simd>> {
-        let best = self.open(net, 1, "cpu")?;
+        let best = self.open(net, 1, "cpu")?.context("the CPU engine tells its instruction set")?;
         Ok(if best == Simd::Avx512 { vec![best, Simd::Avx2] } else { vec![best] })
     }
 
@@ -206,8 +203,8 @@ impl Processes {
     pub fn open(&mut self, threads: usize, compiles: bool) -> Result<()> {
         for (simd, ours) in &mut self.ours {
             let opened = ours.open(self.net, threads, "cpu")?;
-            if opened != *simd {
-                bail!("the engine computes with {}, not with {} as told", opened.name(), simd.name());
+            if opened != Some(*simd) {
+                bail!("the engine computes with {opened:?}, not with {simd:?} as told");
             }
         }
         self.torch.retain(|torch| compiles || !torch.setting.compile);

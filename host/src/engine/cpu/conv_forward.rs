@@ -114,7 +114,11 @@ impl Core {
             gemm::pack(isa, rows.clone(), columns, weight, out);
         };
         let n_tasks = columns.len().div_ceil(width);
-        if len < 16384 { (0..n_tasks).for_each(task) } else { self.pool.run(n_tasks, &|idx, _| task(idx)) }
+        if len < 16384 {
+            (0..n_tasks).for_each(task)
+        } else {
+            self.pool.run(n_tasks, &|idx, _| task(idx))
+        }
         start + len
     }
 }

@@ -5,7 +5,7 @@ use crate::network::Activation;
 use crate::network::graph::{NodeId, NodeOp, UnitId};
 
 /// After every convolution but a block's last, which is linear.
-const ACTIVATION: Activation = Activation::Relu;
+const ACTIVATION: Activation = Activation::Relu6;
 
 /// Table 2 of the paper, ×1.0: expansion, channels, number of blocks, stride of the first.
 const STAGES: [(usize, usize, usize, usize); 7] = [
