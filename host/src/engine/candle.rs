@@ -2,7 +2,7 @@
 
 mod collect;
 mod forward;
-mod ops;
+pub(super) mod ops;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 

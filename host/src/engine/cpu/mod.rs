@@ -9,6 +9,8 @@ mod core;
 mod disjoint;
 mod evaluate;
 mod forward;
+#[allow(dead_code)]
+mod image_ops;
 mod norm;
 mod op;
 mod plan;
