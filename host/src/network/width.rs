@@ -110,15 +110,40 @@ impl Graph {
         widths
     }
 
-    /// Output channels of every node under `channels`; the head's are its classes.
+    /// Output channels of every node under `channels`; the head's are its classes. A split rounds down where its
+    /// parts do not divide a count, which no choice of bins needs.
     pub fn node_channels(&self, channels: &Channels) -> Vec<usize> {
-        self.node_widths().iter().map(|width| width.count(channels)).collect()
+        let mut counts = Vec::with_capacity(self.nodes.len());
+        self.node_channels_into(channels, &mut counts);
+        counts
+    }
+
+    /// [`Graph::node_channels`] in place of what `counts` holds; allocates only what it lacks.
+    pub fn node_channels_into(&self, channels: &Channels, counts: &mut Vec<usize>) {
+        let sum = |units: &[UnitId]| units.iter().map(|&unit| channels.0[unit]).sum();
+        counts.clear();
+        for node in &self.nodes {
+            counts.push(match &node.op {
+                NodeOp::Input => self.input.c,
+                NodeOp::Conv(conv) => sum(&conv.units),
+                NodeOp::Linear(linear) => sum(&linear.units),
+                NodeOp::Concat { a, b } => counts[*a] + counts[*b],
+                NodeOp::Split { input, parts, .. } => counts[*input] / parts,
+                NodeOp::Pool(pool) => counts[pool.input],
+                NodeOp::Add { a: input, .. }
+                | NodeOp::Shuffle { input, .. }
+                | NodeOp::GlobalAverage { input }
+                | NodeOp::Scale { input, .. } => counts[*input],
+                NodeOp::Head { .. } => self.classes,
+            });
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::arbitrary;
 
     #[test]
     fn halves_of_a_concatenation_have_the_width_of_the_whole() {
@@ -129,5 +154,21 @@ mod tests {
         assert_eq!(mixed.concat(&mixed), Width::sum(&[1, 0]));
         assert_eq!(mixed.concat(&Width::constant(3)).count(&Channels(vec![4, 6])), 8);
         assert_ne!(mixed, Width::sum(&[0]));
+    }
+    #[test]
+    fn channels_are_the_counts_of_the_widths() {
+        let mut counts = vec![5; 64];
+        let (place, capacity) = (counts.as_ptr(), counts.capacity());
+        for seed in 0..300 {
+            let graph = arbitrary::any_graph(&arbitrary::genes(seed, 1 + seed % 12));
+            let widths = graph.node_widths();
+            for channels in (0..4).map(|salt| arbitrary::channels(&graph, salt)) {
+                let want: Vec<usize> = widths.iter().map(|width| width.count(&channels)).collect();
+                graph.node_channels_into(&channels, &mut counts);
+                assert_eq!(counts, want, "{graph:?}");
+                assert_eq!(graph.node_channels(&channels), want);
+            }
+        }
+        assert_eq!((counts.as_ptr(), counts.capacity()), (place, capacity));
     }
 }
