@@ -28,7 +28,7 @@ pub enum End<'a> {
 }
 
 /// How far pixels of an image lie apart.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Steps {
     /// From a pixel to the next in its line.
     pub pixel: usize,

@@ -47,15 +47,14 @@ impl Depthwise {
         self.kernel * self.kernel * self.c.next_multiple_of(PAD)
     }
 
-    /// Packs weights `[c, kernel²]`; `tap` maps a packed tap to the tap of `weight`.
-    pub fn pack(&self, weight: &[Real], tap: impl Fn(usize) -> usize, out: &mut [Real]) {
+    /// Packs weights; `rows` says where the taps of each channel begin, `tap` maps a packed tap to that of `weight`.
+    pub fn pack(&self, weight: &[Real], rows: &[usize], tap: impl Fn(usize) -> usize, out: &mut [Real]) {
         let (taps, c_padded) = (self.kernel * self.kernel, self.c.next_multiple_of(PAD));
-        assert_eq!(out.len(), self.packed_len());
+        assert!(out.len() == self.packed_len() && rows.len() == self.c);
         out.fill(0.0);
         for t in 0..taps {
-            for k in 0..self.c {
-                out[t * c_padded + k] = weight[k * taps + tap(t)];
-            }
+            let to = &mut out[t * c_padded..][..self.c];
+            to.iter_mut().zip(rows).for_each(|(to, row)| *to = weight[row + tap(t)]);
         }
     }
 

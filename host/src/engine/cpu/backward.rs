@@ -7,10 +7,9 @@ use cpu_kernels::norm::period;
 
 use super::core::{Core, Finish, NodeState, buffer, chunk, for_each, resized, view};
 use super::disjoint::Disjoint;
+use super::forward::CHUNKS;
+use super::head::{drop_features, head_params};
 use crate::network::{Graph, NodeId, NodeOp};
-
-/// Chunks of a layer that is too cheap to count its work.
-const CHUNKS: usize = 16;
 
 /// What a consumer does to the gradient of its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +26,9 @@ impl Core {
         for idx in (1..self.nodes.len()).rev() {
             match self.graph.nodes[idx].op {
                 NodeOp::Input => {}
-                NodeOp::Conv(_) if self.nodes[idx].has_grad => self.conv_backward(idx, params),
+                NodeOp::Conv(_) | NodeOp::Linear(_) if self.nodes[idx].has_grad => {
+                    self.layer_backward(idx, params);
+                }
                 NodeOp::Add { a, b, .. } if self.nodes[idx].has_grad => {
                     self.add_backward(idx, a);
                     self.add_backward(idx, b);
@@ -44,7 +45,7 @@ impl Core {
 
     /// Notes that a consumer of `source`, cut into `n_chunks`, is about to run its backward.
     pub fn visit(&mut self, source: NodeId, n_chunks: usize) -> Visit {
-        let has_norm = matches!(self.graph.nodes[source].op, NodeOp::Conv(_));
+        let has_sums = is_layer(&self.graph.nodes[source].op);
         let state = &mut self.nodes[source];
         let is_first = !state.has_grad;
         if is_first {
@@ -54,42 +55,44 @@ impl Core {
         }
         state.consumers_left -= 1;
         let is_last = state.consumers_left == 0;
-        if is_last && has_norm {
+        if is_last && has_sums {
             resized(&mut state.norm.sums, n_chunks * 2 * period(self.isa, state.c)).fill(0.0);
         }
         Visit { is_first, is_last }
     }
 
     fn head_backward(&mut self, idx: usize, input: NodeId, d_logits: &[Real], params: &[&[Real]]) {
-        let (c, c_max, classes) = (self.nodes[input].c, self.widest[input], self.graph.classes);
-        let first = self.first_param[idx];
+        let (c, classes) = (self.nodes[input].c, self.graph.classes);
+        let (weight, bias) = head_params(&self.layout[idx]);
+        let plan = std::mem::take(&mut self.plans[idx]);
         for (d, xs) in d_logits.chunks_exact(classes).zip(self.pooled.chunks_exact(c)) {
             for (o, &d) in d.iter().enumerate() {
-                let row = &mut self.grads[first][o * c_max..][..c];
-                row.iter_mut().zip(xs).for_each(|(g, x)| *g += d * x);
-                self.grads[first + 1][o] += d;
+                let row = &mut self.grads[weight][o * plan.row..][..plan.row];
+                plan.ins.iter().zip(xs).for_each(|(i, x)| row[*i] += d * x);
+                self.grads[bias][o] += d;
             }
         }
-        if input == 0 {
-            return;
-        }
-        let visit = self.visit(input, CHUNKS);
-        let pixels = self.planes[input].0 * self.planes[input].1;
-        let weight = params[first];
-        self.write_grad(input, visit, |image, pixel, out| {
-            let pixel = buffer(pixel, c);
-            pixel.fill(0.0);
-            for (o, d) in d_logits[image * classes..][..classes].iter().enumerate() {
-                let d = d / pixels as Real;
-                pixel.iter_mut().zip(&weight[o * c_max..][..c]).for_each(|(p, w)| *p += d * w);
-            }
-            for out in out.chunks_exact_mut(c) {
-                match visit.is_first {
-                    true => out.copy_from_slice(pixel),
-                    false => out.iter_mut().zip(&*pixel).for_each(|(o, p)| *o += p),
+        if input != 0 {
+            let visit = self.visit(input, CHUNKS);
+            let pixels = self.planes[input].0 * self.planes[input].1;
+            let (weight, dropout, ins) = (params[weight], self.dropout, &plan.ins);
+            self.write_grad(input, visit, |image, pixel, out| {
+                let pixel = buffer(pixel, c);
+                pixel.fill(0.0);
+                for (o, d) in d_logits[image * classes..][..classes].iter().enumerate() {
+                    let (d, row) = (d / pixels as Real, &weight[o * plan.row..][..plan.row]);
+                    pixel.iter_mut().zip(ins).for_each(|(p, i)| *p += d * row[*i]);
                 }
-            }
-        });
+                drop_features(dropout, image, ins, pixel);
+                for out in out.chunks_exact_mut(c) {
+                    match visit.is_first {
+                        true => out.copy_from_slice(pixel),
+                        false => out.iter_mut().zip(&*pixel).for_each(|(o, p)| *o += p),
+                    }
+                }
+            });
+        }
+        self.plans[idx] = plan;
     }
 
     /// A sum's gradient is that of each term.
@@ -146,6 +149,11 @@ impl Core {
     }
 }
 
+/// Whether batch norm or a bias follows, whose gradients need sums.
+fn is_layer(op: &NodeOp) -> bool {
+    matches!(op, NodeOp::Conv(_) | NodeOp::Linear(_))
+}
+
 /// What the last visitor of `source` has to do.
 pub fn finish<'a>(
     graph: &Graph,
@@ -153,7 +161,7 @@ pub fn finish<'a>(
     source: NodeId,
     sums: &'a Disjoint<'a>,
 ) -> Finish<'a> {
-    let has_norm = matches!(graph.nodes[source].op, NodeOp::Conv(_));
-    let norm = has_norm.then(|| (&*nodes[source].norm.mean, sums));
+    let has_sums = is_layer(&graph.nodes[source].op);
+    let norm = has_sums.then(|| (&*nodes[source].norm.mean, sums));
     Finish { view: view(graph, nodes, source), norm }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use cpu_kernels::depthwise::{Depthwise, Inside};
 use cpu_kernels::elementwise::add_to;
-use cpu_kernels::gemm::{End, Pixels, Product, Steps, outer_product};
+use cpu_kernels::gemm::{End, Pixels, Product, Steps, outer_product, packed_len};
 use cpu_kernels::norm::backward;
 use cpu_kernels::{Isa, Real};
 
@@ -14,7 +14,6 @@ use super::conv_forward::block_pixels;
 use super::core::{Core, Finish, NodeState, Scratch, View, buffer, chunk, fill_inside, for_each, view};
 use super::disjoint::Disjoint;
 use super::plan::{Geometry, Plan};
-use crate::network::{ConvKind, NodeOp};
 
 /// More weights than this have no parts per chunk.
 const WIDE: usize = 32768;
@@ -22,7 +21,7 @@ const WIDE: usize = 32768;
 /// Values of the operands of one outer product: they stay in a core's first cache.
 const OUTER_BLOCK: usize = 4096;
 
-/// One convolution's backward, shared by all chunks.
+/// One layer's backward, shared by all chunks.
 pub struct Backward<'a> {
     pub isa: Isa,
     pub g: Geometry,
@@ -43,20 +42,17 @@ pub struct InputGrad<'a> {
 }
 
 impl Core {
-    /// Adds the gradients of the convolution `idx`, and writes or adds that of its input.
-    pub fn conv_backward(&mut self, idx: usize, params: &[&[Real]]) {
-        let NodeOp::Conv(conv) = &self.graph.nodes[idx].op else {
-            unreachable!("node {idx} is a convolution")
-        };
-        let g = self.geometry(idx, conv);
-        let input = conv.input;
-        let first = self.first_param[idx];
-        self.norm_backward(idx, params[first + 1], self.n * g.h_out * g.w_out);
+    /// Adds the gradients of the layer `idx`, and writes or adds that of its input.
+    pub fn layer_backward(&mut self, idx: usize, params: &[&[Real]]) {
+        let layer = self.layer(idx);
+        let (g, input) = (self.geometry(idx, &layer), layer.input);
+        let place = self.layout[idx].weight.expect("a layer has weights");
+        self.norm_backward(idx, params, self.n * g.h_out * g.w_out);
         if input != 0 {
-            self.pack_backward(idx, &g, params[first]);
+            self.pack_backward(idx, &g, params[place]);
         }
         let n_weights = g.n_weights();
-        let is_wide = g.kind == ConvKind::Dense && n_weights > WIDE;
+        let is_wide = !g.is_depthwise && g.groups == 1 && n_weights > WIDE;
         let n_chunks = self.n_chunks(2 * g.macs(), if is_wide { 0 } else { n_weights });
         let visit = (input != 0).then(|| self.visit(input, n_chunks));
         let (mut grad, mut sums) = self.take_grad(input);
@@ -76,7 +72,7 @@ impl Core {
             }),
         };
         if is_wide {
-            backward.wide(pool, scratch, *n, n_chunks, whole, parts, &mut grads[first]);
+            backward.wide(pool, scratch, *n, n_chunks, whole, parts, &mut grads[place]);
         } else {
             let parts = buffer(parts, n_chunks * n_weights);
             let all_weights = Disjoint::new(parts);
@@ -91,31 +87,29 @@ impl Core {
                     backward.images(chunk(*n, n_chunks, chunk_idx), scratch, weights, chunk_idx);
                 }
             });
-            fold(*isa, &g, parts, n_weights, &mut grads[first]);
+            fold(*isa, &g, &plans[idx], parts, n_weights, &mut grads[place]);
         }
         self.put_grad(input, grad, sums);
     }
 
     /// Packs the active weights for the input gradient.
     fn pack_backward(&mut self, idx: usize, g: &Geometry, weight: &[Real]) {
-        let (taps, c_out, c_in_max) = (g.taps(), g.c_out, g.c_in_max);
-        if g.kind == ConvKind::Depthwise {
-            let (d, flips) = (g.depthwise(), g.flips());
-            d.pack(
-                weight,
-                |t| if flips { taps - 1 - t } else { t },
-                buffer(&mut self.packed, d.packed_len()),
-            );
-            return;
-        }
         let plan = std::mem::take(&mut self.plans[idx]);
-        let mut start = 0;
-        for class in &plan.classes {
-            let class_taps = &class.taps;
-            let rows = (0..class_taps.len() * c_out)
-                .map(move |row| row % c_out * c_in_max * taps + class_taps[row / c_out]);
-            let columns: Vec<usize> = (0..g.c_in).map(|i| i * taps).collect();
-            start = self.pack_dense(start, rows, &columns, weight);
+        let taps = g.taps();
+        if g.is_depthwise {
+            let (d, flips) = (g.depthwise(), g.flips());
+            let tap = |t| if flips { taps - 1 - t } else { t };
+            d.pack(weight, &plan.outs, tap, buffer(&mut self.packed, d.packed_len()));
+        } else {
+            let mut end = 0;
+            for outs in plan.outs.chunks(g.group_out()) {
+                for class in plan.classes.iter() {
+                    let class_taps = &class.taps;
+                    let rows = (0..class_taps.len() * outs.len())
+                        .map(move |row| outs[row % outs.len()] + class_taps[row / outs.len()]);
+                    end = self.pack_dense(end, rows, &plan.ins, weight);
+                }
+            }
         }
         self.plans[idx] = plan;
     }
@@ -181,65 +175,58 @@ impl Backward<'_> {
         let padded = buffer(padded, g.padded_len());
         for image in images {
             self.source.read_padded(self.isa, g, image, padded);
-            match g.kind {
-                ConvKind::Depthwise => self.depthwise(image, padded, dz, weights, chunk_idx),
-                _ => {
-                    let dz = buffer(dz, self.plan.border.len);
-                    self.bordered_dz(image, dz);
-                    self.outer_products(0..g.run(), padded, dz, weights);
-                    self.write_input(image * g.in_len(), g.in_len(), chunk_idx, |dx, end| {
-                        self.dense_input(dz, dx, end);
-                    });
+            if g.is_depthwise {
+                self.depthwise(image, padded, dz, weights, chunk_idx);
+                continue;
+            }
+            let dz = buffer(dz, self.plan.border.len);
+            self.bordered_dz(image, dz);
+            self.outer_products(padded, dz, weights);
+            self.write_input(image * g.in_len(), g.in_len(), chunk_idx, |dx, end| {
+                self.dense_input(dz, dx, end);
+            });
+        }
+    }
+
+    /// Adds the part of an image to the weight gradient `[groups, runs, run, c_out of a group]`.
+    fn outer_products(&self, padded: &[Real], dz: &[Real], weights: &mut [Real]) {
+        let (g, plan) = (&self.g, self.plan);
+        let (a_steps, b_steps) = (g.input_steps(), Steps { pixel: g.c_out, line: plan.border.line });
+        let lines = (OUTER_BLOCK / (a_steps.line + b_steps.line)).max(1);
+        let (run, n) = (plan.run, g.group_out());
+        for y in (0..g.h_out).step_by(lines) {
+            let plane = (lines.min(g.h_out - y), g.w_out);
+            for (group, weights) in weights.chunks_exact_mut(plan.runs.len() * run * n).enumerate() {
+                let from = plan.border.first + y * plan.border.line + group * n;
+                let b = Pixels { data: &dz[from..], steps: b_steps };
+                for (offset, weights) in plan.runs.iter().zip(weights.chunks_exact_mut(run * n)) {
+                    let from = offset + y * a_steps.line + group * g.group_in();
+                    let a = Pixels { data: &padded[from..], steps: a_steps };
+                    outer_product(self.isa, plane, (run, n), a, b, weights);
                 }
             }
         }
     }
 
-    /// Adds the part of an image to the rows `rows` of every kernel row's weight gradient `[kernel, run, c_out]`.
-    pub fn outer_products(&self, rows: Range<usize>, padded: &[Real], dz: &[Real], weights: &mut [Real]) {
-        let (g, border) = (&self.g, &self.plan.border);
-        let (a_steps, b_steps) = (g.input_steps(), Steps { pixel: g.c_out, line: border.line });
-        let lines = (OUTER_BLOCK / (a_steps.line + b_steps.line)).max(1);
-        for y in (0..g.h_out).step_by(lines) {
-            let plane = (lines.min(g.h_out - y), g.w_out);
-            let b = Pixels { data: &dz[border.first + y * border.line..], steps: b_steps };
-            for (offset, weights) in self.plan.rows.iter().zip(weights.chunks_exact_mut(g.run() * g.c_out)) {
-                let a = Pixels { data: &padded[offset + y * a_steps.line + rows.start..], steps: a_steps };
-                let weights = &mut weights[rows.start * g.c_out..rows.end * g.c_out];
-                outer_product(self.isa, plane, (rows.len(), g.c_out), a, b, weights);
-            }
-        }
-    }
-
-    /// The input gradient of an image of a dense convolution.
+    /// The input gradient of an image of a dense or grouped convolution.
     pub fn dense_input(&self, dz: &[Real], dx: &mut [Real], end: End) {
         let (g, plan) = (&self.g, self.plan);
-        let steps = plan.class_steps.expect("planned before the pass");
+        let (n, k) = (g.group_in(), g.group_out());
         let mut packed = self.packed;
-        for class in &plan.classes {
-            let (h, w) = class.plane;
-            let len = cpu_kernels::gemm::packed_len(self.isa, g.c_in, g.c_out * class.taps.len());
-            let (operand, rest) = packed.split_at(len);
-            packed = rest;
-            if h * w == 0 {
-                continue;
-            }
-            if !class.taps.is_empty() {
-                let product = Product {
-                    plane: class.plane,
-                    n: g.c_in,
-                    k: g.c_out,
-                    taps: &class.offsets,
-                    a: Steps { pixel: g.c_out, line: plan.border.line },
-                    c: steps,
-                };
-                product.run(self.isa, &dz[class.from..], operand, &mut dx[class.first..], end);
-            } else if matches!(end, End::Replace) {
-                for y in 0..h {
-                    for x in 0..w {
-                        let at = class.first + y * steps.line + x * steps.pixel;
-                        dx[at..at + g.c_in].fill(0.0);
-                    }
+        for group in 0..g.groups {
+            for class in &plan.classes {
+                let (operand, rest) = packed.split_at(packed_len(self.isa, n, k * class.taps.len()));
+                packed = rest;
+                if class.plane.0 * class.plane.1 == 0 {
+                    continue;
+                }
+                let dx = &mut dx[class.first + group * n..];
+                if !class.taps.is_empty() {
+                    let (a, c) = (Steps { pixel: g.c_out, line: plan.border.line }, plan.class_steps);
+                    let product = Product { plane: class.plane, n, k, taps: &class.offsets, a, c };
+                    product.run(self.isa, &dz[class.from + group * k..], operand, dx, end);
+                } else if matches!(end, End::Replace) {
+                    clear(class.plane, plan.class_steps, n, dx);
                 }
             }
         }
@@ -295,42 +282,54 @@ fn split(values: &mut Vec<Real>, [a, b]: [usize; 2]) -> [&mut [Real]; 2] {
     buffer(values, a + b).split_at_mut(a).into()
 }
 
-/// Adds the chunks' weight gradients, in order, to the active prefix of the whole gradient.
-fn fold(isa: Isa, g: &Geometry, parts: &mut [Real], n_weights: usize, grad: &mut [Real]) {
+/// Zeros for `n` values of every pixel.
+fn clear((h, w): (usize, usize), steps: Steps, n: usize, values: &mut [Real]) {
+    for y in 0..h {
+        for x in 0..w {
+            values[y * steps.line + x * steps.pixel..][..n].fill(0.0);
+        }
+    }
+}
+
+/// Adds the chunks' weight gradients, in order, to the active part of the whole gradient.
+fn fold(isa: Isa, g: &Geometry, plan: &Plan, parts: &mut [Real], n_weights: usize, grad: &mut [Real]) {
     let (sum, parts) = parts.split_at_mut(n_weights);
     for part in parts.chunks_exact(n_weights) {
         add_to(isa, part, sum);
     }
-    let (taps, c_in, c_out) = (g.taps(), g.c_in, g.c_out);
-    if g.kind == ConvKind::Depthwise {
+    let taps = g.taps();
+    if g.is_depthwise {
         let c_padded = n_weights / taps;
-        for (o, to) in grad.chunks_exact_mut(taps).take(c_out).enumerate() {
-            to.iter_mut().enumerate().for_each(|(t, to)| *to += sum[t * c_padded + o]);
+        for (o, row) in plan.outs.iter().enumerate() {
+            grad[*row..][..taps].iter_mut().enumerate().for_each(|(t, to)| *to += sum[t * c_padded + o]);
         }
-        return;
-    }
-    if g.is_pointwise() {
-        for (to, from) in grad.chunks_exact_mut(g.c_in_max).zip(sum.chunks_exact(c_in)) {
-            add_to(isa, from, &mut to[..c_in]);
+    } else if g.is_pointwise() {
+        for (row, from) in plan.outs.iter().zip(sum.chunks_exact(g.c_in)) {
+            let to = &mut grad[*row..][..plan.row];
+            plan.ins.iter().zip(from).for_each(|(i, from)| to[*i] += from);
         }
-        return;
+    } else {
+        let group = taps * g.group_in() * g.group_out();
+        for (outs, sum) in plan.outs.chunks(g.group_out()).zip(sum.chunks_exact(group)) {
+            add_transposed(taps, &plan.ins, outs, 0..outs.len(), sum, grad, 0);
+        }
     }
-    add_transposed(taps, c_in, c_out, g.c_in_max, sum, grad, 0..c_out);
 }
 
-/// Adds `[taps, c_in, c_out]` to the rows `outs` of `[c_out, c_in_max, taps]`, of which `grad` begins with the first.
+/// Adds columns `which` of `[taps, ins, outs]` to their place among the weights, of which `grad` begins at `first`.
 pub fn add_transposed(
     taps: usize,
-    c_in: usize,
-    c_out: usize,
-    c_in_max: usize,
+    ins: &[usize],
+    outs: &[usize],
+    which: Range<usize>,
     sum: &[Real],
     grad: &mut [Real],
-    outs: Range<usize>,
+    first: usize,
 ) {
-    for (o, to) in outs.zip(grad.chunks_exact_mut(c_in_max * taps)) {
-        for (i, to) in to.chunks_exact_mut(taps).take(c_in).enumerate() {
-            to.iter_mut().enumerate().for_each(|(t, to)| *to += sum[(t * c_in + i) * c_out + o]);
+    for o in which {
+        for (i, place) in ins.iter().enumerate() {
+            let to = &mut grad[outs[o] + place - first..][..taps];
+            to.iter_mut().enumerate().for_each(|(t, to)| *to += sum[(t * ins.len() + i) * outs.len() + o]);
         }
     }
 }

@@ -3,15 +3,14 @@
 
 use std::ops::Range;
 
-use cpu_kernels::Real;
 use cpu_kernels::gemm::{self, End, Product, Steps};
 use cpu_kernels::norm::{period, shifted_sums};
+use cpu_kernels::{Isa, Real};
 
 use super::core::{Core, Scratch, View, buffer, chunk, for_each, view};
 use super::disjoint::Disjoint;
 use super::norm::Split;
 use super::plan::{Geometry, Plan};
-use crate::network::{ConvKind, NodeOp};
 
 /// Values of both operands of a pointwise product that are computed at once: they stay in a core's second cache.
 const BLOCK: usize = 12288;
@@ -21,9 +20,9 @@ pub fn block_pixels(g: &Geometry) -> usize {
     (BLOCK / (g.c_in + g.c_out)).max(48) / 12 * 12
 }
 
-/// One convolution's forward, shared by all chunks.
+/// One layer's forward, shared by all chunks.
 struct Forward<'a> {
-    isa: cpu_kernels::Isa,
+    isa: Isa,
     g: Geometry,
     plan: &'a Plan,
     source: View<'a>,
@@ -32,15 +31,12 @@ struct Forward<'a> {
 }
 
 impl Core {
-    /// Runs the convolution `idx`.
-    pub fn conv_forward(&mut self, idx: usize, params: &[&[Real]]) {
-        let NodeOp::Conv(conv) = &self.graph.nodes[idx].op else {
-            unreachable!("node {idx} is a convolution")
-        };
-        let g = self.geometry(idx, conv);
-        let input = conv.input;
-        let first = self.first_param[idx];
-        self.pack_forward(0, &g, params[first]);
+    /// Runs the layer `idx`.
+    pub fn layer_forward(&mut self, idx: usize, params: &[&[Real]]) {
+        let layer = self.layer(idx);
+        let (g, input) = (self.geometry(idx, &layer), layer.input);
+        let of_batch = layer.has_norm && !self.frozen;
+        self.pack_forward(0, idx, &g, params);
         let by_pixels = g.is_pointwise();
         let (n_items, pixels) = if by_pixels { (self.n * g.h * g.w, 1) } else { (self.n, g.h_out * g.w_out) };
         let split = Split { n_chunks: self.n_chunks(g.macs(), g.n_weights()), n_items, pixels };
@@ -57,6 +53,9 @@ impl Core {
             sums.fill(0.0);
             let mut is_first = true;
             let add_up = |z: &[Real]| {
+                if !of_batch {
+                    return;
+                }
                 if std::mem::take(&mut is_first) {
                     cpu_kernels::norm::expand(&z[..g.c_out], shift);
                 }
@@ -70,26 +69,27 @@ impl Core {
             }
         });
         self.nodes[idx].z = z;
-        let (gamma, beta) = (params[first + 1], params[first + 2]);
-        self.norm_of_batch(idx, gamma, beta, split);
+        if of_batch { self.norm_of_batch(idx, params, split) } else { self.norm_of_running(idx, params) }
     }
 
     /// Packs the active weights for the forward product, from `start` of `packed` on; returns where they end.
-    pub fn pack_forward(&mut self, start: usize, g: &Geometry, weight: &[Real]) -> usize {
-        let (taps, c_in) = (g.taps(), g.c_in);
-        match g.kind {
-            ConvKind::Depthwise => {
-                let d = g.depthwise();
-                let end = start + d.packed_len();
-                d.pack(weight, |t| t, &mut buffer(&mut self.packed, end)[start..]);
-                end
-            }
-            _ => {
-                let rows = (0..taps * c_in).map(move |row| row % c_in * taps + row / c_in);
-                let columns: Vec<usize> = (0..g.c_out).map(|o| o * g.c_in_max * taps).collect();
-                self.pack_dense(start, rows, &columns, weight)
+    pub fn pack_forward(&mut self, start: usize, idx: usize, g: &Geometry, params: &[&[Real]]) -> usize {
+        let weight = params[self.layout[idx].weight.expect("a layer has weights")];
+        let plan = std::mem::take(&mut self.plans[idx]);
+        let mut end = start;
+        if g.is_depthwise {
+            let d = g.depthwise();
+            end += d.packed_len();
+            d.pack(weight, &plan.outs, |t| t, &mut buffer(&mut self.packed, end)[start..end]);
+        } else {
+            let (ins, c_in) = (&plan.ins, g.group_in());
+            for outs in plan.outs.chunks(g.group_out()) {
+                let rows = (0..g.taps() * c_in).map(|row| ins[row % c_in] + row / c_in);
+                end = self.pack_dense(end, rows, outs, weight);
             }
         }
+        self.plans[idx] = plan;
+        end
     }
 
     /// Packs an operand from `start` of `packed` on, with all threads if it is large; returns where it ends.
@@ -149,26 +149,30 @@ impl Forward<'_> {
             self.source.read_padded(self.isa, g, image, padded);
             // SAFETY: every image is in one chunk.
             let z = unsafe { self.out.range(image * g.out_len(), g.out_len()) };
-            match g.kind {
-                ConvKind::Depthwise => g.depthwise().forward(self.isa, padded, self.packed, z),
-                _ => {
-                    let product = dense_product(g, self.plan);
-                    product.run(self.isa, padded, self.packed, z, End::Replace);
-                }
+            if g.is_depthwise {
+                g.depthwise().forward(self.isa, padded, self.packed, z);
+            } else {
+                dense_groups(self.isa, g, self.plan, padded, self.packed, z, |_| End::Replace);
             }
             done(z);
         }
     }
 }
 
-/// The forward product of a dense convolution of one padded image.
-pub fn dense_product<'a>(g: &Geometry, plan: &'a Plan) -> Product<'a> {
-    Product {
-        plane: (g.h_out, g.w_out),
-        n: g.c_out,
-        k: g.run(),
-        taps: &plan.rows,
-        a: g.input_steps(),
-        c: Steps::dense(g.w_out, g.c_out),
+/// The groups of a dense or grouped convolution of one padded image, each with its own end.
+pub fn dense_groups<'e>(
+    isa: Isa,
+    g: &Geometry,
+    plan: &Plan,
+    padded: &[Real],
+    packed: &[Real],
+    z: &mut [Real],
+    end: impl Fn(usize) -> End<'e>,
+) {
+    let product = plan.product(g);
+    let len = gemm::packed_len(isa, g.group_out(), g.taps() * g.group_in());
+    for group in 0..g.groups {
+        let (a, c) = (&padded[group * g.group_in()..], &mut z[group * g.group_out()..]);
+        product.run(isa, a, &packed[group * len..][..len], c, end(group));
     }
 }

@@ -43,7 +43,7 @@ impl Backward<'_> {
         });
         let (xs, dz) = (&*xs, &*dz);
         self.wide_input(pool, scratch, n, n_chunks, dz);
-        if g.is_pointwise() {
+        if g.is_pointwise() && self.plan.is_prefix() {
             self.pointwise_weights(pool, n, xs, dz, grad)
         } else {
             self.dense_weights(pool, n, xs, dz, sum, grad)
@@ -86,19 +86,19 @@ impl Backward<'_> {
         });
     }
 
-    /// Rows of `[c_out, c_in_max]`, straight into the gradient.
+    /// Rows of the gradient itself, whose active channels are the first ones.
     fn pointwise_weights(&self, pool: &mut Pool, n: usize, xs: &[Real], dz: &[Real], grad: &mut [Real]) {
-        let g = &self.g;
+        let (g, row) = (&self.g, self.plan.row);
         let m = n * g.h * g.w;
         let (x_steps, z_steps) = (Steps::dense(m, g.c_in), Steps::dense(m, g.c_out));
         let grad = Disjoint::new(grad);
         pool.run(g.c_out.div_ceil(ROWS), &|task_idx, _| {
             let outs = task_idx * ROWS..(task_idx * ROWS + ROWS).min(g.c_out);
             // SAFETY: every output channel is in one task.
-            let rows = unsafe { grad.range(outs.start * g.c_in_max, outs.len() * g.c_in_max) };
-            let (a, b) =
-                (Pixels { data: &dz[outs.start..], steps: z_steps }, Pixels { data: xs, steps: x_steps });
-            outer_product_into(self.isa, (1, m), (outs.len(), g.c_in), a, b, rows, g.c_in_max);
+            let rows = unsafe { grad.range(outs.start * row, outs.len() * row) };
+            let a = Pixels { data: &dz[outs.start..], steps: z_steps };
+            let b = Pixels { data: xs, steps: x_steps };
+            outer_product_into(self.isa, (1, m), (outs.len(), g.c_in), a, b, rows, row);
         });
     }
 
@@ -112,35 +112,38 @@ impl Backward<'_> {
         sum: &mut Vec<Real>,
         grad: &mut [Real],
     ) {
-        let (g, border) = (&self.g, &self.plan.border);
-        let (x_len, z_len, run) = (g.padded_len(), border.len, g.run());
+        let (g, plan) = (&self.g, self.plan);
+        let (x_len, z_len, run) = (g.padded_len(), plan.border.len, plan.run);
         let sum = buffer(sum, g.n_weights());
         let all = Disjoint::new(sum);
-        let tasks_a_row = run.div_ceil(ROWS);
-        pool.run(g.kernel * tasks_a_row, &|task_idx, _| {
-            let (ky, first) = (task_idx / tasks_a_row, task_idx % tasks_a_row * ROWS);
+        let tasks_a_run = run.div_ceil(ROWS);
+        pool.run(plan.runs.len() * tasks_a_run, &|task_idx, _| {
+            let (run_idx, first) = (task_idx / tasks_a_run, task_idx % tasks_a_run * ROWS);
             let rows = ROWS.min(run - first);
             // SAFETY: every row of the gradient is in one task.
-            let weights = unsafe { all.range((ky * run + first) * g.c_out, rows * g.c_out) };
+            let weights = unsafe { all.range((run_idx * run + first) * g.c_out, rows * g.c_out) };
             weights.fill(0.0);
             for image in 0..n {
-                let a = Pixels {
-                    data: &xs[image * x_len + self.plan.rows[ky] + first..],
-                    steps: g.input_steps(),
-                };
-                let steps = Steps { pixel: g.c_out, line: border.line };
-                let b = Pixels { data: &dz[image * z_len + border.first..], steps };
+                let from = image * x_len + plan.runs[run_idx] + first;
+                let a = Pixels { data: &xs[from..], steps: g.input_steps() };
+                let steps = Steps { pixel: g.c_out, line: plan.border.line };
+                let b = Pixels { data: &dz[image * z_len + plan.border.first..], steps };
                 outer_product_into(self.isa, (g.h_out, g.w_out), (rows, g.c_out), a, b, weights, g.c_out);
             }
         });
         let sum = &*sum;
-        let (row, n_tasks) = (g.c_in_max * g.taps(), g.c_out.div_ceil(8));
+        if !plan.is_prefix() {
+            add_transposed(g.taps(), &plan.ins, &plan.outs, 0..g.c_out, sum, grad, 0);
+            return;
+        }
+        let (row, n_tasks) = (plan.row, g.c_out.div_ceil(8));
         let grad = Disjoint::new(grad);
         pool.run(n_tasks, &|task_idx, _| {
             let outs = chunk(g.c_out, n_tasks, task_idx);
             // SAFETY: every output channel is in one task.
             let rows = unsafe { grad.range(outs.start * row, outs.len() * row) };
-            add_transposed(g.taps(), g.c_in, g.c_out, g.c_in_max, sum, rows, outs);
+            let first = outs.start * row;
+            add_transposed(g.taps(), &plan.ins, &plan.outs, outs, sum, rows, first);
         });
     }
 }

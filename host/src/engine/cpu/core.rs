@@ -10,9 +10,9 @@ use cpu_kernels::{Isa, Real};
 use super::disjoint::Disjoint;
 use super::evaluate::Slots;
 use super::norm::Norm;
-use super::plan::{Geometry, Plan};
-use crate::engine::Statistics;
-use crate::network::{Activation, Channels, Conv, Graph, NodeOp};
+use super::plan::{Geometry, Layer, Plan};
+use crate::engine::{Dropout, NodeParams, Statistics};
+use crate::network::{Activation, Channels, Conv, ConvKind, Graph, Linear, NodeOp};
 
 /// One thread's temporaries.
 pub type Scratch = [Vec<Real>; 2];
@@ -32,7 +32,7 @@ pub struct NodeState {
     pub has_grad: bool,
     /// Consumers whose backward is still to come.
     pub consumers_left: usize,
-    /// Batch norm; for a sum, which has none, scale 1 and shift 0.
+    /// Batch norm; for a linear layer and a sum scale 1, and the bias or 0 as shift.
     pub norm: Norm,
 }
 
@@ -46,14 +46,23 @@ pub struct Core {
     pub plans: Vec<Plan>,
     /// Height and width per node.
     pub planes: Vec<(usize, usize)>,
-    /// Widest channels per node.
-    pub widest: Vec<usize>,
-    /// Per node, the index of its first parameter.
-    pub first_param: Vec<usize>,
+    /// Per node, input channels that an output channel's weights are stored for.
+    pub stored: Vec<usize>,
+    /// Whether active channels may be others than the first.
+    pub reorders: bool,
+    /// Where each node's parameters are.
+    pub layout: Vec<NodeParams>,
     /// Per node, how many read it.
     pub consumers: Vec<usize>,
     /// Images of the current pass.
     pub n: usize,
+    /// Channels of every node in the current pass.
+    pub counts: Vec<usize>,
+    /// Whether the batch norms of the current pass are constants.
+    pub frozen: bool,
+    pub dropout: Option<Dropout>,
+    /// Which batch norms and statistics are used.
+    pub switch: usize,
     /// Gradient buffers that no node uses now.
     pub free: Vec<Vec<Real>>,
     /// Counts forward passes; a backward must carry the last one's.
@@ -74,24 +83,24 @@ pub struct Core {
     pub pooled: Vec<Real>,
     /// Gradient sums, one per parameter.
     pub grads: Vec<Vec<Real>>,
-    pub statistics: Statistics,
+    /// Running statistics, one per switch.
+    pub statistics: Vec<Statistics>,
 }
 
 impl Core {
-    /// State for `graph`, whose parameters have `param_lens` elements.
-    pub fn new(graph: Graph, param_lens: &[usize], n_threads: usize, isa: Isa) -> Core {
-        let mut first_param = Vec::new();
-        let mut next = 0;
-        for node in &graph.nodes {
-            first_param.push(next);
-            next += match node.op {
-                NodeOp::Conv(_) => 3,
-                NodeOp::Head { .. } => 2,
-                _ => 0,
-            };
-        }
+    /// State for `graph`, whose parameters have `param_lens` elements and lie where `layout` says.
+    pub fn new(
+        graph: Graph,
+        layout: Vec<NodeParams>,
+        param_lens: &[usize],
+        n_switches: usize,
+        n_threads: usize,
+        isa: Isa,
+    ) -> Core {
         let mut consumers = vec![0; graph.nodes.len()];
         graph.nodes.iter().flat_map(|node| node.op.inputs()).for_each(|input| consumers[input] += 1);
+        let widest_maps = graph.channel_maps(&graph.widest());
+        let stored = |idx| graph.weight_map(idx, &widest_maps).map_or(0, |map| map.columns.len());
         Core {
             isa,
             scratch: (0..n_threads).map(|_| Mutex::default()).collect(),
@@ -99,10 +108,14 @@ impl Core {
             nodes: graph.nodes.iter().map(|_| NodeState::default()).collect(),
             plans: graph.nodes.iter().map(|_| Plan::default()).collect(),
             planes: graph.node_planes(),
-            widest: graph.node_channels(&graph.widest()),
-            first_param,
+            stored: (0..graph.nodes.len()).map(stored).collect(),
+            reorders: graph.nodes.iter().any(|node| reorders(&node.op)),
+            layout,
             consumers,
             n: 0,
+            frozen: false,
+            dropout: None,
+            switch: 0,
             free: Vec::new(),
             generation: 0,
             packed: Vec::new(),
@@ -113,7 +126,8 @@ impl Core {
             slots: (0..n_threads).map(|_| Mutex::default()).collect(),
             pooled: Vec::new(),
             grads: param_lens.iter().map(|&n| vec![0.0; n]).collect(),
-            statistics: Statistics::default(),
+            statistics: vec![Statistics::default(); n_switches],
+            counts: Vec::new(),
             graph,
         }
     }
@@ -136,28 +150,35 @@ impl Core {
     pub fn prepare_shapes(&mut self, n: usize, channels: &Channels) {
         self.n = n;
         self.generation += 1;
+        self.graph.node_channels_into(channels, &mut self.counts);
+        let maps = self.reorders.then(|| self.graph.channel_maps(channels));
         for idx in 0..self.nodes.len() {
-            let (h, w) = self.planes[idx];
-            let c = match &self.graph.nodes[idx].op {
-                NodeOp::Input => self.graph.input.c,
-                NodeOp::Conv(conv) => channels.0[conv.units[0]],
-                NodeOp::Add { a, .. } => self.nodes[*a].c,
-                NodeOp::Head { .. } => self.graph.classes,
-                op => unreachable!("CpuEngine::new refuses a {}", op.name()),
-            };
+            let ((h, w), c) = (self.planes[idx], self.counts[idx]);
             let state = &mut self.nodes[idx];
             (state.c, state.len, state.consumers_left) = (c, n * h * w * c, self.consumers[idx]);
             state.has_grad = false;
-            if let NodeOp::Conv(conv) = &self.graph.nodes[idx].op {
-                let g = geometry(&self.nodes, &self.planes, &self.widest, idx, conv);
+            let weights = maps.as_ref().and_then(|maps| self.graph.weight_map(idx, maps));
+            let (rows, columns) = (weights.as_ref().map(|map| &map.rows), weights.as_ref().map(|map| &map.columns));
+            if let Some(layer) = Layer::of(&self.graph.nodes[idx].op) {
+                let g = geometry(&self.nodes, &self.planes, idx, &layer);
+                let (c_out, c_in) = ((g.c_out, rows), (g.group_in(), columns));
+                self.plans[idx].select(c_out, c_in, self.stored[idx], g.taps());
                 self.plans[idx].update(&g);
+            } else if let NodeOp::Head { input } = self.graph.nodes[idx].op {
+                let c_in = (self.counts[input], columns);
+                self.plans[idx].select((c, None), c_in, self.stored[idx], 1);
             }
         }
     }
 
-    /// Geometry of the convolution `idx` in the current pass.
-    pub fn geometry(&self, idx: usize, conv: &Conv) -> Geometry {
-        geometry(&self.nodes, &self.planes, &self.widest, idx, conv)
+    /// Geometry of the layer `idx` in the current pass.
+    pub fn geometry(&self, idx: usize, layer: &Layer) -> Geometry {
+        geometry(&self.nodes, &self.planes, idx, layer)
+    }
+
+    /// The convolution or linear layer `idx`.
+    pub fn layer(&self, idx: usize) -> Layer {
+        Layer::of(&self.graph.nodes[idx].op).expect("only layers come here")
     }
 
     /// Into how many tasks a layer of `macs` an image and `n_weights` goes. Depends on shapes only, so that sums are
@@ -171,27 +192,31 @@ impl Core {
     }
 }
 
-/// Geometry of the convolution `idx`, whose channels and those of its input are in `nodes`.
-fn geometry(
-    nodes: &[NodeState],
-    planes: &[(usize, usize)],
-    widest: &[usize],
-    idx: usize,
-    conv: &Conv,
-) -> Geometry {
-    let ((h, w), (h_out, w_out)) = (planes[conv.input], planes[idx]);
-    let pad = conv.padding;
+/// Whether active channels behind it may be others than the first.
+fn reorders(op: &NodeOp) -> bool {
+    match op {
+        NodeOp::Conv(conv) => conv.units.len() > 1 || matches!(conv.kind, ConvKind::Grouped { .. }),
+        NodeOp::Linear(linear) => linear.units.len() > 1,
+        NodeOp::Concat { .. } | NodeOp::Shuffle { .. } => true,
+        _ => false,
+    }
+}
+
+/// Geometry of the layer `idx`, whose channels and those of its input are in `nodes`.
+fn geometry(nodes: &[NodeState], planes: &[(usize, usize)], idx: usize, layer: &Layer) -> Geometry {
+    let ((h, w), (h_out, w_out)) = (planes[layer.input], planes[idx]);
+    let pad = layer.padding;
     Geometry {
-        kind: conv.kind,
-        c_in: nodes[conv.input].c,
-        c_in_max: widest[conv.input],
+        is_depthwise: layer.kind == ConvKind::Depthwise,
+        groups: if let ConvKind::Grouped { groups } = layer.kind { groups } else { 1 },
+        c_in: nodes[layer.input].c,
         c_out: nodes[idx].c,
         h,
         w,
         h_out,
         w_out,
-        kernel: conv.kernel.h,
-        stride: conv.stride,
+        kernel: layer.kernel,
+        stride: layer.stride,
         top: pad.top.into(),
         left: pad.left.into(),
         h_padded: h + usize::from(pad.top) + usize::from(pad.bottom),
@@ -251,7 +276,9 @@ pub fn fill_inside(
 pub fn view<'a>(graph: &Graph, nodes: &'a [NodeState], idx: usize) -> View<'a> {
     let state = &nodes[idx];
     let affine = match &graph.nodes[idx].op {
-        NodeOp::Conv(conv) => Some(affine(state, conv.activation)),
+        NodeOp::Conv(Conv { activation, .. }) | NodeOp::Linear(Linear { activation, .. }) => {
+            Some(affine(state, *activation))
+        }
         NodeOp::Add { activation: Activation::None, .. } => None,
         NodeOp::Add { activation, .. } => Some(affine(state, *activation)),
         _ => None,
@@ -305,7 +332,7 @@ pub fn for_each(
 /// the source's batch norm needs.
 pub struct Finish<'a> {
     pub view: View<'a>,
-    /// Mean of the source's batch norm, expanded, and the sums per chunk; `None` if it has no batch norm.
+    /// Mean of the source's batch norm, expanded, and the sums per chunk; `None` if it is no layer.
     pub norm: Option<(&'a [Real], &'a Disjoint<'a>)>,
 }
 

@@ -1,17 +1,17 @@
 //! Inference with running statistics: nothing is kept for a backward, so a few images go through the whole network
 //! before the next, in buffers that stay in a core's cache, and batch norm and activation end each product.
 
-use cpu_kernels::elementwise::{add_activate, add_pixels};
+use cpu_kernels::elementwise::add_activate;
 use cpu_kernels::gemm::{End, Product, Steps, packed_len};
 use cpu_kernels::{Isa, Real};
 
-use super::conv_forward::dense_product;
+use super::conv_forward::dense_groups;
 use super::core::{Core, NodeState, View, affine, buffer, chunk, resized};
 use super::disjoint::Disjoint;
-use super::forward::dot;
-use super::plan::{Geometry, Plan};
+use super::head::{Classifier, average, head_params};
+use super::plan::{Geometry, Layer, Plan};
 use super::unsupported::activation;
-use crate::network::{Channels, Conv, ConvKind, Graph, NodeOp};
+use crate::network::{Activation, Channels, Conv, Graph, Linear, NodeOp};
 
 /// Pixels that make the packed weights of a wide layer worth reading.
 const PIXELS: usize = 48;
@@ -35,8 +35,7 @@ struct Evaluate<'a> {
     packed: &'a [Real],
     /// Per node, where its packed weights begin.
     starts: &'a [usize],
-    head: [&'a [Real]; 2],
-    c_max: usize,
+    classifier: Classifier<'a>,
 }
 
 impl Core {
@@ -54,22 +53,18 @@ impl Core {
         let mut starts = vec![0; self.nodes.len()];
         let mut end = 0;
         for idx in 0..self.nodes.len() {
-            let NodeOp::Conv(conv) = &self.graph.nodes[idx].op else { continue };
-            let g = self.geometry(idx, conv);
-            let first = self.first_param[idx];
+            let Some(layer) = Layer::of(&self.graph.nodes[idx].op) else { continue };
+            let g = self.geometry(idx, &layer);
             starts[idx] = end;
-            end = self.pack_forward(end, &g, params[first]);
-            self.norm_of_running(idx, params[first + 1], params[first + 2]);
+            end = self.pack_forward(end, idx, &g, params);
+            self.norm_of_running(idx, params);
             geometries[idx] = Some(g);
         }
         let slots = assign_slots(&self.graph);
         let last = self.graph.nodes.len() - 1;
-        let NodeOp::Head { input } = self.graph.nodes[last].op else {
-            unreachable!("Graph::check wants a head")
-        };
-        let first = self.first_param[last];
+        let (weight, bias) = head_params(&self.layout[last]);
         let group = images_a_group(n, &geometries);
-        let Core { graph, isa, pool, nodes, plans, planes, packed, slots: all_slots, widest, .. } = self;
+        let Core { graph, isa, pool, nodes, plans, planes, packed, slots: all_slots, .. } = self;
         let evaluate = Evaluate {
             isa: *isa,
             graph,
@@ -80,8 +75,7 @@ impl Core {
             slots: &slots,
             packed,
             starts: &starts,
-            head: [params[first], params[first + 1]],
-            c_max: widest[input],
+            classifier: Classifier { plan: &plans[last], weight: params[weight], bias: params[bias] },
         };
         let (image_len, classes) = (images.len() / n, graph.classes);
         resized(logits, n * classes);
@@ -144,7 +138,9 @@ impl Evaluate<'_> {
                 &slots[self.slots[input]][..n * h * w * self.nodes[input].c]
             };
             match &node.op {
-                NodeOp::Conv(conv) => self.conv(idx, conv, n, input(conv.input), &mut padded, y),
+                NodeOp::Conv(Conv { input: from, activation, .. }) | NodeOp::Linear(Linear { input: from, activation, .. }) => {
+                    self.layer(idx, *activation, n, input(*from), &mut padded, y);
+                }
                 NodeOp::Add { a, b, activation: name } => {
                     let activation = activation(*name).expect("CpuEngine::new refuses the others");
                     add_activate(self.isa, input(*a), input(*b), activation, y);
@@ -157,9 +153,9 @@ impl Evaluate<'_> {
         }
     }
 
-    fn conv(&self, idx: usize, conv: &Conv, n: usize, xs: &[Real], padded: &mut Vec<Real>, y: &mut [Real]) {
+    fn layer(&self, idx: usize, activation: Activation, n: usize, xs: &[Real], padded: &mut Vec<Real>, y: &mut [Real]) {
         let g = self.geometries[idx].as_ref().expect("every convolution has a geometry");
-        let affine = affine(&self.nodes[idx], conv.activation);
+        let affine = affine(&self.nodes[idx], activation);
         let end = End::Affine { scale: affine.scale, shift: affine.shift, activation: affine.activation };
         if g.is_pointwise() {
             let m = n * g.h * g.w;
@@ -173,16 +169,16 @@ impl Evaluate<'_> {
         let padded = buffer(padded, g.padded_len());
         for (image, y) in y.chunks_exact_mut(g.out_len()).enumerate() {
             source.read_padded(self.isa, g, image, padded);
-            match g.kind {
-                ConvKind::Depthwise => {
-                    let d = g.depthwise();
-                    d.forward(self.isa, padded, self.packed_from(idx, d.packed_len()), y);
-                    affine.apply_in_place(self.isa, y);
-                }
-                _ => {
-                    let weights = self.packed_from(idx, packed_len(self.isa, g.c_out, g.taps() * g.c_in));
-                    dense_product(g, &self.plans[idx]).run(self.isa, padded, weights, y, end);
-                }
+            if g.is_depthwise {
+                let d = g.depthwise();
+                d.forward(self.isa, padded, self.packed_from(idx, d.packed_len()), y);
+            } else {
+                let weights = &self.packed[self.starts[idx]..];
+                let end = |_| if g.groups == 1 { end } else { End::Replace };
+                dense_groups(self.isa, g, &self.plans[idx], padded, weights, y, end);
+            }
+            if g.is_depthwise || g.groups > 1 {
+                affine.apply_in_place(self.isa, y);
             }
         }
     }
@@ -197,11 +193,8 @@ impl Evaluate<'_> {
         let mean = buffer(mean, c);
         let images = xs.chunks_exact(pixels * c).zip(logits.chunks_exact_mut(self.graph.classes));
         for (xs, logits) in images.take(n) {
-            mean.fill(0.0);
-            add_pixels(self.isa, xs, mean);
-            mean.iter_mut().for_each(|s| *s /= pixels as Real);
-            let rows = self.head[0].chunks_exact(self.c_max).zip(self.head[1]);
-            logits.iter_mut().zip(rows).for_each(|(y, (row, b))| *y = b + dot(&row[..c], mean));
+            average(self.isa, xs, mean);
+            self.classifier.run(mean, logits);
         }
     }
 }

@@ -9,8 +9,7 @@ mod core;
 mod disjoint;
 mod evaluate;
 mod forward;
-#[allow(dead_code)]
-mod image_ops;
+mod head;
 mod norm;
 mod op;
 mod plan;
@@ -65,9 +64,6 @@ impl CpuEngine {
         if let Some(what) = unsupported::unsupported(&graph) {
             bail!("{}: the CPU engine cannot train {what} yet; use the Candle engine", graph.name);
         }
-        if params.n_switches() > 1 {
-            bail!("{}: the CPU engine has no switchable batch norm yet; use the Candle engine", graph.name);
-        }
         let vars: Vec<Var> = params.vars().into_iter().map(|(_, var)| var).collect();
         if !vars.iter().all(|var| var.device().is_cpu() && var.dtype() == Real::DTYPE) {
             bail!("{}: the CPU engine needs {:?} parameters on the CPU", graph.name, Real::DTYPE);
@@ -77,7 +73,7 @@ impl CpuEngine {
             threads => threads,
         };
         let lens: Vec<usize> = vars.iter().map(|var| var.elem_count()).collect();
-        let core = Arc::new(Mutex::new(Core::new(graph.clone(), &lens, threads, isa)));
+        let core = Arc::new(Mutex::new(Core::new(graph.clone(), params.nodes().to_vec(), &lens, params.n_switches(), threads, isa)));
         let anchor = Var::zeros((), Real::DTYPE, &Device::Cpu)?;
         Ok(CpuEngine { core, graph, params, vars: Arc::new(vars), anchor })
     }
@@ -90,11 +86,9 @@ impl CpuEngine {
 impl Engine for CpuEngine {
     fn logits(&self, images: &Tensor, channels: &Channels, mode: Mode) -> Result<Tensor> {
         batch_checked(&self.graph, images, channels)?;
-        if mode == Mode::Frozen {
-            bail!("{}: the CPU engine has no frozen batch norm yet; use the Candle engine", self.graph.name);
-        }
-        if mode == Mode::Evaluate {
-            self.core().statistics.check(&self.graph, channels)?;
+        if mode.uses_running() {
+            let core = self.core();
+            core.statistics[core.switch].check(&self.graph, channels)?;
         }
         let op = NetOp {
             core: self.core.clone(),
@@ -104,7 +98,7 @@ impl Engine for CpuEngine {
             generation: Mutex::new(0),
         };
         let logits = images.detach().contiguous()?.apply_op2(&self.anchor, op)?;
-        Ok(if mode == Mode::Train { logits } else { logits.detach() })
+        Ok(if mode.is_differentiable() { logits } else { logits.detach() })
     }
 
     fn take_grads(&self, store: &mut GradStore) -> Result<()> {
@@ -116,32 +110,33 @@ impl Engine for CpuEngine {
     }
 
     fn set_switch(&self, switch: usize) -> Result<()> {
-        if switch > 0 {
-            bail!(
-                "{}: the CPU engine has no switchable batch norm yet; use the Candle engine",
-                self.graph.name
-            );
+        let n = self.params.n_switches();
+        if switch >= n {
+            bail!("{}: switch {switch}, but its batch norms have {n}", self.graph.name);
         }
+        self.core().switch = switch;
         Ok(())
     }
 
     fn set_dropout(&self, dropout: Option<Dropout>) -> Result<()> {
-        if dropout.is_some() {
-            bail!("{}: the CPU engine has no dropout yet; use the Candle engine", self.graph.name);
-        }
+        dropout.map_or(Ok(()), |dropout| dropout.check())?;
+        self.core().dropout = dropout;
         Ok(())
     }
 
     fn reset_statistics(&self) {
-        self.core().statistics = Statistics::default();
+        self.set_statistics(&Statistics::default());
     }
 
     fn statistics(&self) -> Statistics {
-        self.core().statistics.clone()
+        let core = self.core();
+        core.statistics[core.switch].clone()
     }
 
     fn set_statistics(&self, statistics: &Statistics) {
-        self.core().statistics = statistics.clone();
+        let mut core = self.core();
+        let switch = core.switch;
+        core.statistics[switch] = statistics.clone();
     }
 
     fn params(&self) -> &Params {

@@ -78,47 +78,58 @@ impl Moments {
 
 impl Core {
     /// The batch norm of node `idx`, from the sums that its chunks left in `parts`.
-    pub fn norm_of_batch(&mut self, idx: usize, gamma: &[Real], beta: &[Real], split: Split) {
+    pub fn norm_of_batch(&mut self, idx: usize, params: &[&[Real]], split: Split) {
         let (c, norm) = (self.nodes[idx].c, &mut self.nodes[idx].norm);
         norm.moments.combine(self.isa, c, &self.parts, split);
-        self.norm_forward(idx, gamma, beta);
+        self.norm_forward(idx, params);
     }
 
-    /// The batch norm of node `idx`, from its running statistics.
-    pub fn norm_of_running(&mut self, idx: usize, gamma: &[Real], beta: &[Real]) {
-        let running = self.statistics.nodes[idx].as_ref().expect("checked before the pass");
+    /// The batch norm of node `idx`, from its running statistics; for a linear layer, its bias.
+    pub fn norm_of_running(&mut self, idx: usize, params: &[&[Real]]) {
         let Moments { mean, variance } = &mut self.nodes[idx].norm.moments;
         mean.clear();
-        mean.extend(running.mean.iter().map(|&v| f64::from(v)));
         variance.clear();
-        variance.extend(running.variance.iter().map(|&v| f64::from(v)));
-        self.norm_forward(idx, gamma, beta);
+        if let Some(running) = self.statistics[self.switch].nodes.get(idx).and_then(Option::as_ref) {
+            mean.extend(running.mean.iter().map(|&v| f64::from(v)));
+            variance.extend(running.variance.iter().map(|&v| f64::from(v)));
+        }
+        self.norm_forward(idx, params);
     }
 
-    /// Affine from moments.
-    fn norm_forward(&mut self, idx: usize, gamma: &[Real], beta: &[Real]) {
-        let Core { nodes, isa, coefficients, .. } = self;
+    /// Affine from moments; of a linear layer, scale 1 and the bias.
+    fn norm_forward(&mut self, idx: usize, params: &[&[Real]]) {
+        let Core { nodes, plans, layout, switch, isa, coefficients, .. } = self;
+        let channels = &plans[idx].channels;
         let Norm { scale, shift, mean, moments, inv_std, .. } = &mut nodes[idx].norm;
-        inv_std.clear();
-        inv_std.extend(moments.variance.iter().map(|v| (1.0 / (v + BN_EPSILON).sqrt()) as Real));
         let mut expand = |values: &mut dyn Iterator<Item = Real>, out: &mut Vec<Real>| {
             coefficients.clear();
             coefficients.extend(values);
             expanded(*isa, coefficients, out);
         };
-        expand(&mut inv_std.iter().zip(gamma).map(|(s, g)| s * g), scale);
-        let shifts = moments.mean.iter().zip(beta).zip(&*scale);
-        expand(&mut shifts.map(|((m, b), s)| (f64::from(*b) - m * f64::from(*s)) as Real), shift);
+        inv_std.clear();
+        let Some(norm) = layout[idx].norms.get(*switch) else {
+            let bias = params[layout[idx].bias.expect("a layer without batch norm has a bias")];
+            inv_std.resize(channels.len(), 1.0);
+            expand(&mut channels.iter().map(|_| 1.0), scale);
+            expand(&mut channels.iter().map(|&o| bias[o]), shift);
+            expand(&mut channels.iter().map(|_| 0.0), mean);
+            return;
+        };
+        let (gamma, beta) = (params[norm.gamma], params[norm.beta]);
+        inv_std.extend(moments.variance.iter().map(|v| (1.0 / (v + BN_EPSILON).sqrt()) as Real));
+        expand(&mut inv_std.iter().zip(channels).map(|(s, &o)| s * gamma[o]), scale);
+        let shifts = moments.mean.iter().zip(channels).zip(&*scale);
+        expand(&mut shifts.map(|((m, &o), s)| (f64::from(beta[o]) - m * f64::from(*s)) as Real), shift);
         expand(&mut moments.mean.iter().map(|&m| m as Real), mean);
     }
 
-    /// Adds the gradients of gamma and beta, and finds the coefficients of `dz = ka · g + kb · z + kc`.
+    /// Adds the gradients of gamma and beta, or of the bias, and finds the coefficients of
+    /// `dz = ka · g + kb · z + kc`.
     ///
     /// - `pixels`: of all images
-    pub fn norm_backward(&mut self, idx: usize, gamma: &[Real], pixels: usize) {
-        let first = self.first_param[idx];
-        let Core { nodes, isa, coefficients, sums: [s1, s2], grads, .. } = self;
-        let (c, norm) = (nodes[idx].c, &mut nodes[idx].norm);
+    pub fn norm_backward(&mut self, idx: usize, params: &[&[Real]], pixels: usize) {
+        let Core { nodes, plans, layout, switch, frozen, isa, coefficients, sums: [s1, s2], grads, .. } = self;
+        let (c, norm, channels) = (nodes[idx].c, &mut nodes[idx].norm, &plans[idx].channels);
         let p = period(*isa, c);
         for s in [&mut *s1, &mut *s2] {
             s.clear();
@@ -131,20 +142,30 @@ impl Core {
                 *s2 += sum(&part[p..]);
             }
         }
-        let m = pixels as f64;
-        for k in 0..c {
-            grads[first + 1][k] += (s2[k] * f64::from(norm.inv_std[k])) as Real;
-            grads[first + 2][k] += s1[k] as Real;
-        }
-        let ka = |k: usize| f64::from(gamma[k]) * f64::from(norm.inv_std[k]);
-        let kb = |k: usize| -ka(k) * f64::from(norm.inv_std[k]).powi(2) * s2[k] / m;
-        let kc = |k: usize| -ka(k) * s1[k] / m - kb(k) * norm.moments.mean[k];
         let mut expand = |of: &dyn Fn(usize) -> f64, out: &mut Vec<Real>| {
             coefficients.clear();
             coefficients.extend((0..c).map(|k| of(k) as Real));
             expanded(*isa, coefficients, out);
         };
         let [a, b, constant] = &mut norm.backward;
+        let Some(place) = layout[idx].norms.get(*switch) else {
+            let bias = &mut grads[layout[idx].bias.expect("a layer without batch norm has a bias")];
+            channels.iter().zip(&*s1).for_each(|(&o, s1)| bias[o] += *s1 as Real);
+            expand(&|_| 1.0, a);
+            expand(&|_| 0.0, b);
+            expand(&|_| 0.0, constant);
+            return;
+        };
+        let (gamma, m) = (params[place.gamma], pixels as f64);
+        for (k, &o) in channels.iter().enumerate() {
+            grads[place.gamma][o] += (s2[k] * f64::from(norm.inv_std[k])) as Real;
+            grads[place.beta][o] += s1[k] as Real;
+        }
+        // Constant statistics pass nothing on.
+        let passed = if *frozen { 0.0 } else { 1.0 / m };
+        let ka = |k: usize| f64::from(gamma[channels[k]]) * f64::from(norm.inv_std[k]);
+        let kb = |k: usize| -ka(k) * f64::from(norm.inv_std[k]).powi(2) * s2[k] * passed;
+        let kc = |k: usize| -ka(k) * s1[k] * passed - kb(k) * norm.moments.mean[k];
         expand(&ka, a);
         expand(&kb, b);
         expand(&kc, constant);

@@ -51,8 +51,8 @@ impl CustomOp2 for NetOp {
         d_logits: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let mut core = self.core.lock().expect("a panic ends the engine");
-        if self.mode != Mode::Train {
-            bail!("{}: {:?} logits have no backward; run the forward in Train", core.graph.name, self.mode);
+        if !self.mode.is_differentiable() {
+            bail!("{}: {:?} logits have no backward; run the forward in Train or Frozen", core.graph.name, self.mode);
         }
         if *self.generation.lock().expect("a panic ends the engine") != core.generation {
             bail!(

@@ -1,23 +1,56 @@
 //! The geometry of one convolution at the active channels, and how its products find their operands.
 
 use cpu_kernels::depthwise::Depthwise;
-use cpu_kernels::gemm::Steps;
+use cpu_kernels::gemm::{Product, Steps};
+use device_bench::Padding;
 
-use crate::network::ConvKind;
+use crate::network::{ChannelMap, Conv, ConvKind, Kernel, Linear, NodeId, NodeOp};
+
+/// A convolution, or a linear layer as a convolution of one pixel.
+#[derive(Debug, Clone, Copy)]
+pub struct Layer {
+    pub input: NodeId,
+    pub kind: ConvKind,
+    pub kernel: Kernel,
+    pub stride: usize,
+    pub padding: Padding,
+    /// Batch norm; else a bias.
+    pub has_norm: bool,
+}
+
+impl Layer {
+    /// What `op` is as a convolution.
+    pub fn of(op: &NodeOp) -> Option<Layer> {
+        match *op {
+            NodeOp::Conv(Conv { input, kind, kernel, stride, padding, .. }) => {
+                Some(Layer { input, kind, kernel, stride, padding, has_norm: true })
+            }
+            NodeOp::Linear(Linear { input, .. }) => Some(Layer {
+                input,
+                kind: ConvKind::Dense,
+                kernel: Kernel::square(1),
+                stride: 1,
+                padding: Padding::NONE,
+                has_norm: false,
+            }),
+            _ => None,
+        }
+    }
+}
 
 /// One convolution at the active channels.
 #[derive(Debug, Clone, Copy)]
 pub struct Geometry {
-    pub kind: ConvKind,
+    pub is_depthwise: bool,
+    /// 1 unless the convolution is grouped.
+    pub groups: usize,
     pub c_in: usize,
-    /// Input channels that the weights are stored at.
-    pub c_in_max: usize,
     pub c_out: usize,
     pub h: usize,
     pub w: usize,
     pub h_out: usize,
     pub w_out: usize,
-    pub kernel: usize,
+    pub kernel: Kernel,
     pub stride: usize,
     pub top: usize,
     pub left: usize,
@@ -29,12 +62,22 @@ impl Geometry {
     /// Whether the image itself is the operand of one matrix product.
     pub fn is_pointwise(&self) -> bool {
         let padded = self.h_padded * self.w_padded != self.h * self.w;
-        self.kind == ConvKind::Dense && self.kernel == 1 && self.stride == 1 && !padded
+        !self.is_depthwise && self.groups == 1 && self.taps() == 1 && self.stride == 1 && !padded
     }
 
     /// Taps of the kernel.
     pub fn taps(&self) -> usize {
-        self.kernel * self.kernel
+        self.kernel.taps()
+    }
+
+    /// Input channels that an output channel sees.
+    pub fn group_in(&self) -> usize {
+        if self.is_depthwise { 1 } else { self.c_in / self.groups }
+    }
+
+    /// Output channels of a group.
+    pub fn group_out(&self) -> usize {
+        self.c_out / self.groups
     }
 
     /// Values of a row of the padded image.
@@ -59,24 +102,15 @@ impl Geometry {
 
     /// Active weights, depthwise ones padded to whole vectors.
     pub fn n_weights(&self) -> usize {
-        match self.kind {
-            ConvKind::Depthwise => self.depthwise().packed_len(),
-            _ => self.taps() * self.c_in * self.c_out,
+        if self.is_depthwise {
+            return self.depthwise().packed_len();
         }
+        self.taps() * self.group_in() * self.c_out
     }
 
     /// Multiply-accumulates of an image.
     pub fn macs(&self) -> usize {
-        let a_pixel = match self.kind {
-            ConvKind::Depthwise => self.taps() * self.c_out,
-            _ => self.taps() * self.c_in * self.c_out,
-        };
-        self.h_out * self.w_out * a_pixel
-    }
-
-    /// Values of one kernel row over all input channels; they lie side by side in the image.
-    pub fn run(&self) -> usize {
-        self.kernel * self.c_in
+        self.h_out * self.w_out * self.taps() * self.group_in() * self.c_out
     }
 
     /// How the pixels under the first tap lie in the padded image.
@@ -86,20 +120,20 @@ impl Geometry {
 
     /// Whether a depthwise input gradient is itself a stride-1 convolution, with the flipped kernel.
     pub fn flips(&self) -> bool {
-        let fits =
-            |n: usize, out: usize, before: usize| before < self.kernel && n + self.kernel > before + out;
+        let side = self.kernel.h;
+        let fits = |n: usize, out: usize, before: usize| before < side && n + side > before + out;
         self.stride == 1
             && fits(self.h, self.h_out, self.top)
             && fits(self.w, self.w_out, self.left)
-            && self.h_padded - self.h - self.top < self.kernel
-            && self.w_padded - self.w - self.left < self.kernel
+            && self.h_padded - self.h - self.top < side
+            && self.w_padded - self.w - self.left < side
     }
 
-    /// The same for the depthwise kernels.
+    /// The same for the depthwise kernels, which are square.
     pub fn depthwise(&self) -> Depthwise {
         Depthwise {
             c: self.c_out,
-            kernel: self.kernel,
+            kernel: self.kernel.h,
             stride: self.stride,
             h_out: self.h_out,
             w_out: self.w_out,
@@ -135,27 +169,79 @@ pub struct Class {
     pub taps: Vec<usize>,
 }
 
-/// What the products of one convolution need, besides their operands.
+/// What the products of one layer need, besides their operands. Weights are stored at the widest.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
-    /// Offsets of the kernel's rows in the padded image.
-    pub rows: Vec<usize>,
+    /// Where each active output channel's weights begin.
+    pub outs: Vec<usize>,
+    /// Where each active input channel's weights begin, within an output channel's.
+    pub ins: Vec<usize>,
+    /// The stored index of each active output channel.
+    pub channels: Vec<usize>,
+    /// Taps of the kernel.
+    pub taps: usize,
+    /// Weights of a stored output channel.
+    pub row: usize,
+    /// Offsets in the padded image of the runs that a product adds up: a dense kernel's rows, where all input
+    /// channels of a row lie side by side, or a grouped kernel's taps.
+    pub runs: Vec<usize>,
+    /// Values of a run.
+    pub run: usize,
     /// The border that the classes read.
     pub border: Border,
     /// How pixels of a class lie in the input gradient.
-    pub class_steps: Option<Steps>,
+    pub class_steps: Steps,
     /// All pixels of the input gradient.
     pub classes: Vec<Class>,
 }
 
 impl Plan {
-    /// Plans for `g`; keeps its buffers.
+    /// Finds the active weights of a layer.
+    ///
+    /// - `rows`, `columns`: active channels, `None` for the first ones
+    /// - `stored`: input channels that an output channel's weights are stored for
+    pub fn select(
+        &mut self,
+        (c_out, rows): (usize, Option<&ChannelMap>),
+        (c_in, columns): (usize, Option<&ChannelMap>),
+        stored: usize,
+        taps: usize,
+    ) {
+        (self.row, self.taps) = (stored * taps, taps);
+        self.channels.clear();
+        self.ins.clear();
+        match rows {
+            Some(map) => self.channels.extend(map.indices()),
+            None => self.channels.extend(0..c_out),
+        }
+        match columns {
+            Some(map) => self.ins.extend(map.indices().map(|i| i * taps)),
+            None => self.ins.extend((0..c_in).map(|i| i * taps)),
+        }
+        self.outs.clear();
+        self.outs.extend(self.channels.iter().map(|o| o * self.row));
+    }
+
+    /// Whether the active channels are the first ones, in order.
+    pub fn is_prefix(&self) -> bool {
+        self.channels.iter().enumerate().all(|(k, o)| k == *o)
+            && self.ins.iter().enumerate().all(|(k, i)| k * self.taps == *i)
+    }
+
+    /// Plans the products of `g`; keeps its buffers.
     pub fn update(&mut self, g: &Geometry) {
-        self.rows.clear();
-        self.rows.extend((0..g.kernel).map(|ky| ky * g.padded_row()));
+        self.runs.clear();
+        if g.groups == 1 {
+            self.run = g.kernel.w * g.c_in;
+            self.runs.extend((0..g.kernel.h).map(|ky| ky * g.padded_row()));
+        } else {
+            self.run = g.group_in();
+            let taps = (0..g.taps()).map(|t| t / g.kernel.w * g.padded_row() + t % g.kernel.w * g.c_in);
+            self.runs.extend(taps);
+        }
         let s = g.stride;
-        // The most taps of a class along one side, less one.
-        let before = g.kernel.div_ceil(s) - 1;
+        // The most taps of a class along a side, less one.
+        let (before_y, before_x) = (g.kernel.h.div_ceil(s) - 1, g.kernel.w.div_ceil(s) - 1);
         // Per remainder: first coordinate, how many, and the first in units of the stride.
         let along = |n: usize, pad: usize, r: usize| {
             let first = (r + s - pad % s) % s;
@@ -166,19 +252,19 @@ impl Plan {
                 let (_, count, from) = along(n, pad, r);
                 if count == 0 { 0 } else { from + count }
             };
-            before + (0..s).map(end).max().unwrap_or(0).max(n_out)
+            (0..s).map(end).max().unwrap_or(0).max(n_out)
         };
-        let (border_h, border_w) = (needed(g.h, g.h_out, g.top), needed(g.w, g.w_out, g.left));
-        let line = border_w * g.c_out;
-        self.border = Border { line, len: border_h * line, first: before * line + before * g.c_out };
-        self.class_steps = Some(Steps { pixel: s * g.c_in, line: s * g.w * g.c_in });
+        let border_h = before_y + needed(g.h, g.h_out, g.top);
+        let line = (before_x + needed(g.w, g.w_out, g.left)) * g.c_out;
+        self.border = Border { line, len: border_h * line, first: before_y * line + before_x * g.c_out };
+        self.class_steps = Steps { pixel: s * g.c_in, line: s * g.w * g.c_in };
         self.classes.resize_with(s * s, Class::default);
         for (idx, class) in self.classes.iter_mut().enumerate() {
             let (ry, rx) = (idx / s, idx % s);
             let (y, h, from_y) = along(g.h, g.top, ry);
             let (x, w, from_x) = along(g.w, g.left, rx);
-            let n_taps = |r: usize| if r < g.kernel { (g.kernel - r).div_ceil(s) } else { 0 };
-            let (n_y, n_x) = (n_taps(ry), n_taps(rx));
+            let n_taps = |side: usize, r: usize| if r < side { (side - r).div_ceil(s) } else { 0 };
+            let (n_y, n_x) = (n_taps(g.kernel.h, ry), n_taps(g.kernel.w, rx));
             class.plane = (h, w);
             class.first = (y * g.w + x) * g.c_in;
             class.offsets.clear();
@@ -187,13 +273,25 @@ impl Plan {
             if n_y * n_x == 0 {
                 continue;
             }
-            class.from = (from_y + before + 1 - n_y) * line + (from_x + before + 1 - n_x) * g.c_out;
+            class.from = (from_y + before_y + 1 - n_y) * line + (from_x + before_x + 1 - n_x) * g.c_out;
             for a in 0..n_y {
                 for b in 0..n_x {
                     class.offsets.push((n_y - 1 - a) * line + (n_x - 1 - b) * g.c_out);
-                    class.taps.push((s * a + ry) * g.kernel + s * b + rx);
+                    class.taps.push((s * a + ry) * g.kernel.w + s * b + rx);
                 }
             }
+        }
+    }
+
+    /// The forward product of one group of a padded image.
+    pub fn product(&self, g: &Geometry) -> Product<'_> {
+        Product {
+            plane: (g.h_out, g.w_out),
+            n: g.group_out(),
+            k: self.run,
+            taps: &self.runs,
+            a: g.input_steps(),
+            c: Steps::dense(g.w_out, g.c_out),
         }
     }
 }

@@ -23,12 +23,10 @@ pub fn unsupported(graph: &Graph) -> Option<String> {
 
 fn what(node: &Node) -> Option<&'static str> {
     match &node.op {
-        NodeOp::Conv(Conv { kind: ConvKind::Grouped { .. }, .. }) => return Some(node.op.name()),
-        NodeOp::Conv(Conv { kernel, .. }) if kernel.h != kernel.w => {
-            return Some("a kernel that is no square");
+        NodeOp::Conv(Conv { kind: ConvKind::Depthwise, kernel, .. }) if kernel.h != kernel.w => {
+            return Some("a depthwise kernel that is no square");
         }
-        NodeOp::Conv(Conv { units, .. }) if units.len() > 1 => return Some("a convolution of several units"),
-        NodeOp::Input | NodeOp::Conv(_) | NodeOp::Add { .. } | NodeOp::Head { .. } => {}
+        NodeOp::Input | NodeOp::Conv(_) | NodeOp::Linear(_) | NodeOp::Add { .. } | NodeOp::Head { .. } => {}
         _ => return Some(node.op.name()),
     }
     let wanted = node.op.activation();
