@@ -5,7 +5,7 @@ use cpu_kernels::Real;
 use cpu_kernels::elementwise::add_to;
 use cpu_kernels::norm::period;
 
-use super::core::{Core, Finish, NodeState, buffer, chunk, for_each, resized, view};
+use super::core::{Core, Finish, NodeState, Scratch, View, buffer, chunk, for_each, resized, view};
 use super::disjoint::Disjoint;
 use super::forward::CHUNKS;
 use super::head::{drop_features, head_params};
@@ -34,6 +34,7 @@ impl Core {
                     self.add_backward(idx, b);
                 }
                 NodeOp::Head { input } => self.head_backward(idx, input, d_logits, params),
+                _ if self.nodes[idx].has_grad => self.image_backward(idx),
                 _ => {}
             }
             let state = &mut self.nodes[idx];
@@ -76,7 +77,7 @@ impl Core {
             let visit = self.visit(input, CHUNKS);
             let pixels = self.planes[input].0 * self.planes[input].1;
             let (weight, dropout, ins) = (params[weight], self.dropout, &plan.ins);
-            self.write_grad(input, visit, |image, pixel, out| {
+            self.write_grad(input, visit, [input; 2], |image, _, [pixel, _], out| {
                 let pixel = buffer(pixel, c);
                 pixel.fill(0.0);
                 for (o, d) in d_logits[image * classes..][..classes].iter().enumerate() {
@@ -103,31 +104,62 @@ impl Core {
         let visit = self.visit(source, CHUNKS);
         let grad = std::mem::take(&mut self.nodes[idx].grad);
         let (len, isa) = (self.nodes[idx].len / self.n, self.isa);
-        self.write_grad(source, visit, |image, _, out| {
+        self.write_grad(source, visit, [source; 2], |image, _, _, out| {
             let d = &grad[image * len..(image + 1) * len];
             if visit.is_first { out.copy_from_slice(d) } else { add_to(isa, d, out) }
         });
         self.nodes[idx].grad = grad;
     }
 
-    /// Lets `write(image, a temporary, gradient of the image)` fill the gradient of `source`, and finishes it if this
-    /// is the last visit.
+    /// An operator that works image by image.
+    fn image_backward(&mut self, idx: usize) {
+        let op = self.image_op(idx).expect("all other operators have a backward of their own");
+        let n_inputs = self.graph.nodes[idx].op.inputs().len();
+        let (len, isa, n) = (self.nodes[idx].len / self.n, self.isa, self.n);
+        let grad = std::mem::take(&mut self.nodes[idx].grad);
+        let sources = self.inputs[idx];
+        for (which, &source) in sources.iter().enumerate().take(n_inputs) {
+            if source == 0 {
+                continue;
+            }
+            let visit = self.visit(source, CHUNKS);
+            self.write_grad(source, visit, sources, |image, views, [a, b], out| {
+                let d_out = &grad[image * len..(image + 1) * len];
+                let first = views[0].read_image(isa, image, n, a);
+                let len = views[1].z.len() / n;
+                let (second, term) = buffer(b, len + out.len()).split_at_mut(len);
+                views[1].read(isa, image * len..(image + 1) * len, second);
+                let inputs = [first, &*second];
+                if visit.is_first {
+                    return op.backward(which, &inputs, d_out, out);
+                }
+                op.backward(which, &inputs, d_out, term);
+                add_to(isa, term, out);
+            });
+        }
+        self.nodes[idx].grad = grad;
+    }
+
+    /// Lets `write(image, views of reads, temporaries, gradient of the image)` fill the gradient of `source`, and
+    /// finishes it if this is the last visit.
     fn write_grad(
         &mut self,
         source: NodeId,
         visit: Visit,
-        write: impl Fn(usize, &mut Vec<Real>, &mut [Real]) + Sync,
+        reads: [NodeId; 2],
+        write: impl Fn(usize, [View; 2], &mut Scratch, &mut [Real]) + Sync,
     ) {
         let (mut grad, mut sums) = self.take_grad(source);
         let len = self.nodes[source].len / self.n;
         let Core { graph, isa, pool, scratch, nodes, n, .. } = self;
         let (out, sums_of_chunks) = (Disjoint::new(&mut grad), Disjoint::new(&mut sums));
         let finish = finish(graph, nodes, source, &sums_of_chunks);
-        for_each(pool, scratch, CHUNKS, |chunk_idx, [temporary, _]| {
+        let views = reads.map(|idx| view(graph, nodes, idx));
+        for_each(pool, scratch, CHUNKS, |chunk_idx, scratch| {
             for image in chunk(*n, CHUNKS, chunk_idx) {
                 // SAFETY: every image is in one chunk.
                 let out = unsafe { out.range(image * len, len) };
-                write(image, temporary, out);
+                write(image, views, scratch, out);
                 if visit.is_last {
                     finish.run(*isa, image * len, out, chunk_idx);
                 }

@@ -9,10 +9,11 @@ use cpu_kernels::{Isa, Real};
 
 use super::disjoint::Disjoint;
 use super::evaluate::Slots;
+use super::image_ops::ImageOp;
 use super::norm::Norm;
 use super::plan::{Geometry, Layer, Plan};
 use crate::engine::{Dropout, NodeParams, Statistics};
-use crate::network::{Activation, Channels, Conv, ConvKind, Graph, Linear, NodeOp};
+use crate::network::{Activation, Channels, Conv, ConvKind, Graph, Linear, NodeId, NodeOp};
 
 /// One thread's temporaries.
 pub type Scratch = [Vec<Real>; 2];
@@ -52,6 +53,8 @@ pub struct Core {
     pub reorders: bool,
     /// Where each node's parameters are.
     pub layout: Vec<NodeParams>,
+    /// Per node, the one or two that it reads.
+    pub inputs: Vec<[NodeId; 2]>,
     /// Per node, how many read it.
     pub consumers: Vec<usize>,
     /// Images of the current pass.
@@ -99,6 +102,12 @@ impl Core {
     ) -> Core {
         let mut consumers = vec![0; graph.nodes.len()];
         graph.nodes.iter().flat_map(|node| node.op.inputs()).for_each(|input| consumers[input] += 1);
+        let inputs = graph.nodes.iter().map(|node| match node.op.inputs()[..] {
+            [] => [0, 0],
+            [a] => [a, a],
+            [a, b, ..] => [a, b],
+        });
+        let inputs = inputs.collect();
         let widest_maps = graph.channel_maps(&graph.widest());
         let stored = |idx| graph.weight_map(idx, &widest_maps).map_or(0, |map| map.columns.len());
         Core {
@@ -111,6 +120,7 @@ impl Core {
             stored: (0..graph.nodes.len()).map(stored).collect(),
             reorders: graph.nodes.iter().any(|node| reorders(&node.op)),
             layout,
+            inputs,
             consumers,
             n: 0,
             frozen: false,
@@ -174,6 +184,13 @@ impl Core {
     /// Geometry of the layer `idx` in the current pass.
     pub fn geometry(&self, idx: usize, layer: &Layer) -> Geometry {
         geometry(&self.nodes, &self.planes, idx, layer)
+    }
+
+    /// The operator of node `idx`, where it works image by image without parameters.
+    pub fn image_op(&self, idx: usize) -> Option<ImageOp> {
+        let shape = |idx: NodeId| (self.planes[idx].0, self.planes[idx].1, self.nodes[idx].c);
+        let [a, b] = self.inputs[idx];
+        ImageOp::new(&self.graph.nodes[idx].op, &[shape(a), shape(b)])
     }
 
     /// The convolution or linear layer `idx`.
@@ -240,6 +257,14 @@ impl View<'_> {
             Some(affine) => affine.apply(isa, &self.z[range], out),
             None => out.copy_from_slice(&self.z[range]),
         }
+    }
+
+    /// Image `idx` of `n`, in a temporary.
+    pub fn read_image<'t>(&self, isa: Isa, idx: usize, n: usize, xs: &'t mut Vec<Real>) -> &'t [Real] {
+        let len = self.z.len() / n;
+        let xs = buffer(xs, len);
+        self.read(isa, idx * len..(idx + 1) * len, xs);
+        xs
     }
 
     /// Image `idx` and a zero border around it.

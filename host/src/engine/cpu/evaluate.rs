@@ -8,10 +8,11 @@ use cpu_kernels::{Isa, Real};
 use super::conv_forward::dense_groups;
 use super::core::{Core, NodeState, View, affine, buffer, chunk, resized};
 use super::disjoint::Disjoint;
+use super::image_ops::ImageOp;
 use super::head::{Classifier, average, head_params};
 use super::plan::{Geometry, Layer, Plan};
 use super::unsupported::activation;
-use crate::network::{Activation, Channels, Conv, Graph, Linear, NodeOp};
+use crate::network::{Activation, Channels, Conv, Graph, Linear, NodeId, NodeOp};
 
 /// Pixels that make the packed weights of a wide layer worth reading.
 const PIXELS: usize = 48;
@@ -30,6 +31,8 @@ struct Evaluate<'a> {
     planes: &'a [(usize, usize)],
     plans: &'a [Plan],
     geometries: &'a [Option<Geometry>],
+    image_ops: &'a [Option<ImageOp>],
+    inputs: &'a [[NodeId; 2]],
     /// Per node, its output's slot.
     slots: &'a [usize],
     packed: &'a [Real],
@@ -60,11 +63,12 @@ impl Core {
             self.norm_of_running(idx, params);
             geometries[idx] = Some(g);
         }
+        let image_ops: Vec<_> = (0..self.nodes.len()).map(|idx| self.image_op(idx)).collect();
         let slots = assign_slots(&self.graph);
         let last = self.graph.nodes.len() - 1;
         let (weight, bias) = head_params(&self.layout[last]);
         let group = images_a_group(n, &geometries);
-        let Core { graph, isa, pool, nodes, plans, planes, packed, slots: all_slots, .. } = self;
+        let Core { graph, isa, pool, nodes, plans, planes, packed, slots: all_slots, inputs, .. } = self;
         let evaluate = Evaluate {
             isa: *isa,
             graph,
@@ -72,6 +76,8 @@ impl Core {
             planes,
             plans,
             geometries: &geometries,
+            image_ops: &image_ops,
+            inputs,
             slots: &slots,
             packed,
             starts: &starts,
@@ -146,7 +152,14 @@ impl Evaluate<'_> {
                     add_activate(self.isa, input(*a), input(*b), activation, y);
                 }
                 NodeOp::Head { input: from } => self.head(*from, input(*from), n, &mut padded, logits),
-                _ => {}
+                _ => {
+                    let op = self.image_ops[idx].as_ref().expect("all other operators are above");
+                    let [a, b] = self.inputs[idx].map(input);
+                    for (image, y) in y.chunks_exact_mut(h * w * self.nodes[idx].c).enumerate() {
+                        let of = |xs: &'_ [Real]| xs.len() / n * image..xs.len() / n * (image + 1);
+                        op.forward(&[&a[of(a)], &b[of(b)]], y);
+                    }
+                }
             }
             slots[0] = padded;
             slots[self.slots[idx]] = out;

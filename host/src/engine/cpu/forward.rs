@@ -33,13 +33,32 @@ impl Core {
                 NodeOp::Conv(_) | NodeOp::Linear(_) => self.layer_forward(idx, params),
                 NodeOp::Add { a, b, .. } => self.add_forward(idx, a, b),
                 NodeOp::Head { input } => self.head_forward(idx, input, params, logits),
-                _ => {}
+                _ => self.image_forward(idx),
             }
         }
         if mode == Mode::Calibrate {
             let batch = self.batch_statistics();
             self.statistics[self.switch].average(batch);
         }
+    }
+
+    /// An operator that works image by image.
+    fn image_forward(&mut self, idx: usize) {
+        let op = self.image_op(idx).expect("all other operators have a forward of their own");
+        let len = self.nodes[idx].len / self.n;
+        let mut z = std::mem::take(&mut self.nodes[idx].z);
+        let Core { graph, isa, pool, scratch, nodes, n, inputs, .. } = self;
+        let inputs = inputs[idx].map(|input| view(graph, nodes, input));
+        let out = Disjoint::new(&mut z);
+        for_each(pool, scratch, CHUNKS, |chunk_idx, [a, b]| {
+            for image in chunk(*n, CHUNKS, chunk_idx) {
+                let [a, b] = [(&inputs[0], &mut *a), (&inputs[1], &mut *b)]
+                    .map(|(view, xs)| view.read_image(*isa, image, *n, xs));
+                // SAFETY: every image is in one chunk.
+                op.forward(&[a, b], unsafe { out.range(image * len, len) });
+            }
+        });
+        self.nodes[idx].z = z;
     }
 
     fn add_forward(&mut self, idx: usize, a: NodeId, b: NodeId) {

@@ -10,6 +10,7 @@ mod disjoint;
 mod evaluate;
 mod forward;
 mod head;
+mod image_ops;
 mod norm;
 mod op;
 mod plan;
@@ -152,5 +153,7 @@ impl Engine for CpuEngine {
     }
 }
 
+#[cfg(test)]
+mod any_tests;
 #[cfg(test)]
 mod tests;
