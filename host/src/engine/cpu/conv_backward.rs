@@ -52,7 +52,7 @@ impl Core {
             self.pack_backward(idx, &g, params[place]);
         }
         let n_weights = g.n_weights();
-        let is_wide = !g.is_depthwise && g.groups == 1 && n_weights > WIDE;
+        let is_wide = is_wide(&g);
         let n_chunks = self.n_chunks(2 * g.macs(), if is_wide { 0 } else { n_weights });
         let visit = (input != 0).then(|| self.visit(input, n_chunks));
         let (mut grad, mut sums) = self.take_grad(input);
@@ -275,6 +275,11 @@ impl Backward<'_> {
             }
         });
     }
+}
+
+/// Whether the weight gradient has no parts per chunk.
+pub fn is_wide(g: &Geometry) -> bool {
+    !g.is_depthwise && g.groups == 1 && g.n_weights() > WIDE
 }
 
 /// Two temporaries in one buffer.

@@ -330,6 +330,7 @@ pub fn chunk(n: usize, n_chunks: usize, idx: usize) -> Range<usize> {
 /// `n` values of a buffer that only grows, their content unspecified.
 pub fn buffer(buffer: &mut Vec<Real>, n: usize) -> &mut [Real] {
     if buffer.len() < n {
+        buffer.reserve_exact(n - buffer.len());
         buffer.resize(n, 0.0);
     }
     &mut buffer[..n]
@@ -337,6 +338,7 @@ pub fn buffer(buffer: &mut Vec<Real>, n: usize) -> &mut [Real] {
 
 /// A buffer of exactly `n` values, their content unspecified.
 pub fn resized(buffer: &mut Vec<Real>, n: usize) -> &mut [Real] {
+    buffer.reserve_exact(n.saturating_sub(buffer.len()));
     buffer.resize(n, 0.0);
     buffer
 }

@@ -11,6 +11,7 @@ mod evaluate;
 mod forward;
 mod head;
 mod image_ops;
+mod memory;
 mod norm;
 mod op;
 mod plan;
@@ -23,6 +24,7 @@ use candle_core::{Device, Error, Result, Tensor, Var, WithDType, bail};
 use cpu_kernels::{Isa, Real};
 
 use self::core::Core;
+pub use self::memory::Memory;
 use self::op::NetOp;
 use super::statistics::batch_checked;
 use super::{Dropout, Engine, Mode, Params, Statistics};
@@ -54,6 +56,11 @@ impl CpuEngine {
             Err(_) => Isa::detect(),
         };
         CpuEngine::with_isa(graph, params, threads, isa)
+    }
+
+    /// What training steps of `n` images need.
+    pub fn memory(&self, n: usize) -> Memory {
+        self.core().memory(n)
     }
 
     /// The instruction set that its kernels use.

@@ -296,3 +296,24 @@ fn a_stale_backward_is_refused() -> Result<()> {
     assert!(fresh.sum_all()?.backward().is_err());
     Ok(())
 }
+
+#[test]
+fn the_memory_of_a_step_is_stated_before() -> Result<()> {
+    let shape = crate::network::graph::Shape { h: 28, w: 28, c: 1 };
+    let options = crate::network::zoo::ZooOptions::default();
+    for name in ["mobilenet-v1", "resnet-8", "mobilenet-v2"] {
+        let graph = crate::network::zoo::network(name, shape, 10, options).expect("a network of the zoo");
+        let engine = CpuEngine::new(graph.clone(), params(&graph, DType::F32), 2)?;
+        let stated = engine.memory(16);
+        for channels in [graph.widest(), graph.smallest(), graph.widest()] {
+            let xs = images(&graph, 16, 1);
+            engine.logits(&xs, &channels, Mode::Train)?.sum_all()?.backward()?;
+        }
+        let taken = engine.core().allocated();
+        let parameters = 2 * stated.parameters / 3; // the Vars' and the velocities' are not the engine's
+        let stated = stated.total() - parameters;
+        assert!(taken <= stated, "{name}: {taken} bytes, {stated} stated");
+        assert!(taken * 10 >= stated * 7, "{name}: {taken} bytes, {stated} stated");
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! What a training needs, known before it starts: every buffer of the engine grows to these sizes and stays.
+
+use cpu_kernels::gemm::packed_len;
+use cpu_kernels::norm::period;
+
+use super::conv_backward::is_wide;
+use super::conv_forward::block_pixels;
+use super::core::Core;
+use super::plan::Layer;
+use crate::network::NodeOp;
+use cpu_kernels::Real;
+
+/// Bytes of a training step of the widest subnet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// Outputs of all nodes, kept for the backward.
+    pub activations: usize,
+    /// Gradients of the outputs that are alive at one time.
+    pub gradients: usize,
+    /// Temporaries of all threads and chunks.
+    pub temporaries: usize,
+    /// Parameters, their gradients and velocities.
+    pub parameters: usize,
+}
+
+impl Memory {
+    /// All of it.
+    pub fn total(&self) -> usize {
+        self.activations + self.gradients + self.temporaries + self.parameters
+    }
+}
+
+impl Core {
+    /// What a step of `n` images needs, with the shapes of the widest subnet.
+    pub fn memory(&mut self, n: usize) -> Memory {
+        self.prepare_shapes(n, &self.graph.widest());
+        let values = size_of::<Real>();
+        let parameters: usize = self.grads.iter().map(Vec::len).sum();
+        Memory {
+            activations: values * self.nodes.iter().map(|node| node.len).sum::<usize>(),
+            gradients: values * self.gradient_buffers(),
+            temporaries: values * self.temporaries(),
+            parameters: 3 * values * parameters,
+        }
+    }
+
+    /// The buffers that the backward hands from node to node, see `Core::visit`.
+    fn gradient_buffers(&self) -> usize {
+        let (mut free, mut of) = (Vec::new(), vec![None; self.nodes.len()]);
+        for (idx, node) in self.graph.nodes.iter().enumerate().rev() {
+            for input in node.op.inputs().into_iter().filter(|&input| input != 0) {
+                let len = self.nodes[input].len;
+                let buffer = of[input].take().or_else(|| free.pop()).unwrap_or(0);
+                of[input] = Some(len.max(buffer));
+            }
+            free.extend(of[idx].take());
+        }
+        free.iter().sum()
+    }
+
+    fn temporaries(&self) -> usize {
+        let (mut scratch, mut packed, mut parts, mut whole, mut sums) = ([0; 2], 0, 0, [0; 2], 0);
+        let max = |a: &mut usize, b: usize| *a = b.max(*a);
+        for (idx, node) in self.graph.nodes.iter().enumerate() {
+            let image = |idx: usize| self.nodes[idx].len / self.n;
+            for input in node.op.inputs() {
+                max(&mut scratch[0], image(input));
+                max(&mut scratch[1], 2 * image(input));
+            }
+            let Some(layer) = Layer::of(&node.op) else { continue };
+            let (g, plan) = (self.geometry(idx, &layer), &self.plans[idx]);
+            let p = period(self.isa, g.c_out);
+            let forward = self.n_chunks(g.macs(), g.n_weights());
+            max(&mut parts, forward * 3 * p);
+            max(&mut packed, g.groups * packed_len(self.isa, g.group_out(), g.taps() * g.group_in()));
+            max(&mut packed, g.groups * g.taps() * packed_len(self.isa, g.group_in(), g.group_out()));
+            let wide = is_wide(&g);
+            let backward = self.n_chunks(2 * g.macs(), if wide { 0 } else { g.n_weights() });
+            sums += backward * 2 * period(self.isa, g.c_in);
+            if g.is_pointwise() && !wide {
+                max(&mut scratch[0], block_pixels(&g) * g.c_in);
+                max(&mut scratch[1], block_pixels(&g) * g.c_out);
+            } else {
+                max(&mut scratch[0], g.padded_len());
+                max(&mut scratch[1], plan.border.len.max(g.out_len()) + g.in_len());
+            }
+            if wide {
+                max(&mut whole[0], self.n * g.padded_len());
+                max(&mut whole[1], self.n * plan.border.len);
+                max(&mut parts, g.n_weights());
+            } else {
+                max(&mut parts, backward * g.n_weights());
+            }
+        }
+        let pooled = match self.graph.nodes.last().map(|node| &node.op) {
+            Some(NodeOp::Head { input }) => self.n * self.nodes[*input].c,
+            _ => 0,
+        };
+        let threads = self.scratch.len();
+        threads * scratch.iter().sum::<usize>() + packed + parts + whole.iter().sum::<usize>() + sums + pooled
+    }
+
+    /// Bytes that the buffers of past steps take, without coefficients per channel.
+    #[cfg(test)]
+    pub fn allocated(&self) -> usize {
+        let of = |buffers: &mut dyn Iterator<Item = &Vec<Real>>| buffers.map(Vec::capacity).sum::<usize>();
+        let nodes = of(&mut self.nodes.iter().flat_map(|node| [&node.z, &node.grad, &node.norm.sums]));
+        let scratch = self.scratch.iter().map(|s| of(&mut s.lock().expect("no thread").iter())).sum::<usize>();
+        let shared = of(&mut [&self.packed, &self.parts, &self.pooled].into_iter().chain(&self.whole));
+        size_of::<Real>() * (nodes + of(&mut self.free.iter()) + scratch + shared + of(&mut self.grads.iter()))
+    }
+}
