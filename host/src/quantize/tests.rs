@@ -96,8 +96,8 @@ fn scaled(pixel: u8) -> f32 {
 }
 
 /// A subnet trained for `epochs` on the embedded images, with its statistics.
-fn trained(graph: &Graph, images: &Images, epochs: usize) -> candle_core::Result<CpuEngine> {
-    let engine = CpuEngine::new(graph.clone(), Params::new(graph, 1, &Device::Cpu)?, 0)?;
+fn trained(graph: &Graph, images: &Images, epochs: usize, seed: u64) -> candle_core::Result<CpuEngine> {
+    let engine = CpuEngine::new(graph.clone(), Params::new(graph, seed, &Device::Cpu)?, 0)?;
     let params = SgdParams { learning_rate: 0.1, momentum: 0.9, weight_decay: 1e-4 };
     let mut sgd = NesterovSgd::for_network(engine.params(), params);
     let order: Vec<usize> = (0..images.len()).collect();
@@ -116,48 +116,59 @@ fn trained(graph: &Graph, images: &Images, epochs: usize) -> candle_core::Result
     Ok(engine)
 }
 
-/// Of the logits' int8 scale, on average over images and classes.
-const MAX_STEPS: f32 = 1.5;
+/// Of the logits' int8 scale, on average over images and classes; the median of three trainings. How well a network
+/// quantises depends on the very rounding of its training.
+const MAX_STEPS: f32 = 1.2;
 
 #[test]
 fn a_trained_network_answers_in_int8_as_it_does_in_float() -> Outcome {
     let data = dataset::open("embedded")?;
     for name in ["mobilenet-v1-tiny", "resnet-8"] {
-        let graph = graph(name, 28, 1);
-        let engine = trained(&graph, &data.train, 4)?;
-        let folded = fold(&graph, &graph.full(), engine.params(), &engine.statistics())?;
-        let pixels =
-            |images: &Images, i: usize| -> Vec<f32> { images.pixels(i).iter().map(|&p| scaled(p)).collect() };
-        let calibration: Vec<Vec<f32>> = (0..100).map(|i| pixels(&data.train, i)).collect();
-        let int8 = quantize(&folded, &folded.calibrate(calibration.iter().map(Vec::as_slice), 0.0)?)?;
-        let lowered = lower(&graph, &graph.full())?;
-        let blob = encode(&int8, &plan(&lowered).layout)?;
-        let priced = lowered.flash_bytes();
-        assert_eq!(blob.bytes().len() as u64, priced, "{name}: flash deployed and priced");
-        let test = data.test.images();
-        let n = 300;
-        let images: Vec<Vec<i8>> = (0..n).map(|i| int8.quantize_image(&pixels(test, i))).collect();
-        let logits8 = run_host(blob.bytes(), images.iter().map(Vec::as_slice))?;
-        let (xs, _) = batch(test, &(0..n).collect::<Vec<_>>());
-        let logits = rows(&engine.logits(&xs, &graph.full(), Mode::Evaluate)?.to_dtype(DType::F32)?);
-        let agreeing = (0..n).filter(|&i| argmax(&logits[i]) == argmax(&logits8[i])).count();
-        let right = (0..n).filter(|&i| argmax(&logits[i]) == usize::from(test.labels()[i])).count();
-        assert!(right * 10 > n * 6, "{name}: {right} of {n} right, too few to mean anything");
-        assert!(agreeing * 100 >= n * 95, "{name}: {agreeing} of {n} agree");
-        let quant = int8.tensors[int8.tensors.len() - 1];
-        let steps: f32 = logits
-            .concat()
-            .iter()
-            .zip(logits8.concat())
-            .map(|(real, q)| (quant.dequantize(q) - real).abs() / quant.scale)
-            .sum::<f32>()
-            / (n * 10) as f32;
-        assert!(steps < MAX_STEPS, "{name}: logits are {steps} steps of int8 off on average");
-        for layer in int8.layers.iter().filter(|layer| layer.lowered.spec.op == device_bench::Op::AvgPool) {
-            assert_eq!(int8.tensors[layer.lowered.inputs[0]], int8.tensors[layer.lowered.output]);
+        let mut steps = Vec::new();
+        for seed in 1..=3 {
+            steps.push(steps_off(name, &data, seed)?);
         }
+        steps.sort_by(f32::total_cmp);
+        assert!(steps[1] < MAX_STEPS, "{name}: logits are {steps:?} steps of int8 off on average");
     }
     Ok(())
+}
+
+/// How many steps of int8 the logits of a network trained with `seed` are off.
+fn steps_off(name: &str, data: &dataset::Dataset, seed: u64) -> Result<f32, Box<dyn std::error::Error>> {
+    let graph = graph(name, 28, 1);
+    let engine = trained(&graph, &data.train, 4, seed)?;
+    let folded = fold(&graph, &graph.full(), engine.params(), &engine.statistics())?;
+    let pixels =
+        |images: &Images, i: usize| -> Vec<f32> { images.pixels(i).iter().map(|&p| scaled(p)).collect() };
+    let calibration: Vec<Vec<f32>> = (0..100).map(|i| pixels(&data.train, i)).collect();
+    let int8 = quantize(&folded, &folded.calibrate(calibration.iter().map(Vec::as_slice), 0.0)?)?;
+    let lowered = lower(&graph, &graph.full())?;
+    let blob = encode(&int8, &plan(&lowered).layout)?;
+    let priced = lowered.flash_bytes();
+    assert_eq!(blob.bytes().len() as u64, priced, "{name}: flash deployed and priced");
+    let test = data.test.images();
+    let n = 300;
+    let images: Vec<Vec<i8>> = (0..n).map(|i| int8.quantize_image(&pixels(test, i))).collect();
+    let logits8 = run_host(blob.bytes(), images.iter().map(Vec::as_slice))?;
+    let (xs, _) = batch(test, &(0..n).collect::<Vec<_>>());
+    let logits = rows(&engine.logits(&xs, &graph.full(), Mode::Evaluate)?.to_dtype(DType::F32)?);
+    let agreeing = (0..n).filter(|&i| argmax(&logits[i]) == argmax(&logits8[i])).count();
+    let right = (0..n).filter(|&i| argmax(&logits[i]) == usize::from(test.labels()[i])).count();
+    assert!(right * 10 > n * 6, "{name}: {right} of {n} right, too few to mean anything");
+    assert!(agreeing * 100 >= n * 95, "{name}: {agreeing} of {n} agree");
+    let quant = int8.tensors[int8.tensors.len() - 1];
+    let steps: f32 = logits
+        .concat()
+        .iter()
+        .zip(logits8.concat())
+        .map(|(real, q)| (quant.dequantize(q) - real).abs() / quant.scale)
+        .sum::<f32>()
+        / (n * 10) as f32;
+    for layer in int8.layers.iter().filter(|layer| layer.lowered.spec.op == device_bench::Op::AvgPool) {
+        assert_eq!(int8.tensors[layer.lowered.inputs[0]], int8.tensors[layer.lowered.output]);
+    }
+    Ok(steps)
 }
 
 #[test]

@@ -77,7 +77,8 @@ fn run(engine: &dyn Engine, xs: &Tensor, subnets: &[Channels], mode: Mode) -> Re
     let mut store = GradStore::default();
     engine.take_grads(&mut store)?;
     let vars = engine.params().vars();
-    let mut results = vars.iter().map(|(_, var)| flat(store.get(var).unwrap())).collect::<Result<Vec<_>>>()?;
+    let mut results =
+        vars.iter().map(|(_, var)| flat(store.get(var).unwrap())).collect::<Result<Vec<_>>>()?;
     results.extend(evaluated);
     Ok(results)
 }

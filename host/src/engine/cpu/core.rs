@@ -168,7 +168,8 @@ impl Core {
             (state.c, state.len, state.consumers_left) = (c, n * h * w * c, self.consumers[idx]);
             state.has_grad = false;
             let weights = maps.as_ref().and_then(|maps| self.graph.weight_map(idx, maps));
-            let (rows, columns) = (weights.as_ref().map(|map| &map.rows), weights.as_ref().map(|map| &map.columns));
+            let (rows, columns) =
+                (weights.as_ref().map(|map| &map.rows), weights.as_ref().map(|map| &map.columns));
             if let Some(layer) = Layer::of(&self.graph.nodes[idx].op) {
                 let g = geometry(&self.nodes, &self.planes, idx, &layer);
                 let (c_out, c_in) = ((g.c_out, rows), (g.group_in(), columns));

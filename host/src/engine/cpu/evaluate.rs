@@ -8,8 +8,8 @@ use cpu_kernels::{Isa, Real};
 use super::conv_forward::dense_groups;
 use super::core::{Core, NodeState, View, affine, buffer, chunk, resized};
 use super::disjoint::Disjoint;
-use super::image_ops::ImageOp;
 use super::head::{Classifier, average, head_params};
+use super::image_ops::ImageOp;
 use super::plan::{Geometry, Layer, Plan};
 use super::unsupported::activation;
 use crate::network::{Activation, Channels, Conv, Graph, Linear, NodeId, NodeOp};
@@ -144,7 +144,8 @@ impl Evaluate<'_> {
                 &slots[self.slots[input]][..n * h * w * self.nodes[input].c]
             };
             match &node.op {
-                NodeOp::Conv(Conv { input: from, activation, .. }) | NodeOp::Linear(Linear { input: from, activation, .. }) => {
+                NodeOp::Conv(Conv { input: from, activation, .. })
+                | NodeOp::Linear(Linear { input: from, activation, .. }) => {
                     self.layer(idx, *activation, n, input(*from), &mut padded, y);
                 }
                 NodeOp::Add { a, b, activation: name } => {
@@ -166,7 +167,15 @@ impl Evaluate<'_> {
         }
     }
 
-    fn layer(&self, idx: usize, activation: Activation, n: usize, xs: &[Real], padded: &mut Vec<Real>, y: &mut [Real]) {
+    fn layer(
+        &self,
+        idx: usize,
+        activation: Activation,
+        n: usize,
+        xs: &[Real],
+        padded: &mut Vec<Real>,
+        y: &mut [Real],
+    ) {
         let g = self.geometries[idx].as_ref().expect("every convolution has a geometry");
         let affine = affine(&self.nodes[idx], activation);
         let end = End::Affine { scale: affine.scale, shift: affine.shift, activation: affine.activation };

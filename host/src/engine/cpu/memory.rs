@@ -105,8 +105,10 @@ impl Core {
     pub fn allocated(&self) -> usize {
         let of = |buffers: &mut dyn Iterator<Item = &Vec<Real>>| buffers.map(Vec::capacity).sum::<usize>();
         let nodes = of(&mut self.nodes.iter().flat_map(|node| [&node.z, &node.grad, &node.norm.sums]));
-        let scratch = self.scratch.iter().map(|s| of(&mut s.lock().expect("no thread").iter())).sum::<usize>();
+        let scratch =
+            self.scratch.iter().map(|s| of(&mut s.lock().expect("no thread").iter())).sum::<usize>();
         let shared = of(&mut [&self.packed, &self.parts, &self.pooled].into_iter().chain(&self.whole));
-        size_of::<Real>() * (nodes + of(&mut self.free.iter()) + scratch + shared + of(&mut self.grads.iter()))
+        size_of::<Real>()
+            * (nodes + of(&mut self.free.iter()) + scratch + shared + of(&mut self.grads.iter()))
     }
 }

@@ -81,7 +81,14 @@ impl CpuEngine {
             threads => threads,
         };
         let lens: Vec<usize> = vars.iter().map(|var| var.elem_count()).collect();
-        let core = Arc::new(Mutex::new(Core::new(graph.clone(), params.nodes().to_vec(), &lens, params.n_switches(), threads, isa)));
+        let core = Arc::new(Mutex::new(Core::new(
+            graph.clone(),
+            params.nodes().to_vec(),
+            &lens,
+            params.n_switches(),
+            threads,
+            isa,
+        )));
         let anchor = Var::zeros((), Real::DTYPE, &Device::Cpu)?;
         Ok(CpuEngine { core, graph, params, vars: Arc::new(vars), anchor })
     }

@@ -128,7 +128,8 @@ impl Core {
     ///
     /// - `pixels`: of all images
     pub fn norm_backward(&mut self, idx: usize, params: &[&[Real]], pixels: usize) {
-        let Core { nodes, plans, layout, switch, frozen, isa, coefficients, sums: [s1, s2], grads, .. } = self;
+        let Core { nodes, plans, layout, switch, frozen, isa, coefficients, sums: [s1, s2], grads, .. } =
+            self;
         let (c, norm, channels) = (nodes[idx].c, &mut nodes[idx].norm, &plans[idx].channels);
         let p = period(*isa, c);
         for s in [&mut *s1, &mut *s2] {

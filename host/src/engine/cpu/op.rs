@@ -52,7 +52,11 @@ impl CustomOp2 for NetOp {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let mut core = self.core.lock().expect("a panic ends the engine");
         if !self.mode.is_differentiable() {
-            bail!("{}: {:?} logits have no backward; run the forward in Train or Frozen", core.graph.name, self.mode);
+            bail!(
+                "{}: {:?} logits have no backward; run the forward in Train or Frozen",
+                core.graph.name,
+                self.mode
+            );
         }
         if *self.generation.lock().expect("a panic ends the engine") != core.generation {
             bail!(
