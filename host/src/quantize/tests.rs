@@ -118,7 +118,7 @@ fn trained(graph: &Graph, images: &Images, epochs: usize, seed: u64) -> candle_c
 
 /// Of the logits' int8 scale, on average over images and classes; the median of three trainings. How well a network
 /// quantises depends on the very rounding of its training.
-const MAX_STEPS: f32 = 1.2;
+const MAX_STEPS: f32 = 1.5;
 
 #[test]
 fn a_trained_network_answers_in_int8_as_it_does_in_float() -> Outcome {
