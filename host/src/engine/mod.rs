@@ -109,6 +109,12 @@ pub trait Engine: Send {
     /// Replaces the running statistics of the current switch.
     fn set_statistics(&self, statistics: &Statistics);
 
+    /// Bytes that training steps of `n` images of the widest subnet take, where the engine knows them before.
+    fn training_memory(&self, n: usize) -> Option<usize> {
+        let _ = n;
+        None
+    }
+
     /// The parameters it reads.
     fn params(&self) -> &Params;
 

@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::run::Stage;
 use crate::train::{self, Goal, Progress, TrainError, Training, Validation};
 use anyhow::Result;
+use indicatif::HumanBytes;
 use reports::record::{self, EpochRecord, TrainingRecord};
 use std::path::{Path, PathBuf};
 
@@ -74,13 +75,16 @@ pub(super) fn fit(
         seed,
         validation: Some(validation),
     };
+    if let Some(bytes) = engine.training_memory(recipe.batch.min(ctx.data.train.images().len())) {
+        ctx.ui.say(format!("{what}: a step takes {} of memory", HumanBytes(bytes as u64)));
+    }
     let bar = ctx.ui.bar(what, 1);
     let mut watch = |p: Progress| {
         bar.set_length(p.n_steps as u64);
         bar.set_position(p.step as u64);
         bar.set_message(format!(
-            "epoch {}/{}  {:.0} images/s  loss {:.3}",
-            p.epoch, p.n_epochs, p.images_per_s, p.loss
+            "epoch {}/{}  {:.0} images/s  loss {:.3}  rate {:.4}",
+            p.epoch, p.n_epochs, p.images_per_s, p.loss, p.learning_rate
         ));
     };
     let mut result = train::train(engine, &training, checkpoint, &ctx.stop, &mut watch);

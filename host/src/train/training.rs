@@ -86,6 +86,8 @@ pub struct Progress {
     pub n_steps: usize,
     /// Of the last step, nats.
     pub loss: f32,
+    /// Of the last step.
+    pub learning_rate: f64,
     /// Training speed since this call began.
     pub images_per_s: f64,
     /// Time left at that speed, seconds.
@@ -278,6 +280,7 @@ impl Pace<'_> {
             step,
             n_steps,
             loss,
+            learning_rate: run.sgd.learning_rate(),
             images_per_s: done * run.batch as f64 / seconds,
             left_s: (n_steps - step) as f64 * seconds / done,
         });

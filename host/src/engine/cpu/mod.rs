@@ -154,6 +154,10 @@ impl Engine for CpuEngine {
         core.statistics[switch] = statistics.clone();
     }
 
+    fn training_memory(&self, n: usize) -> Option<usize> {
+        Some(self.memory(n).total())
+    }
+
     fn params(&self) -> &Params {
         &self.params
     }
