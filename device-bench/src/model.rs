@@ -10,6 +10,8 @@
 //! | 48 | output: the same |
 //! | 64 | a record of 64 bytes a layer |
 //! | then | each layer's bias, requantisation and weights, at multiples of four |
+//!
+//! The layers' requantisation lies in their order, and no two layers share any of it: a blob is checked in one pass.
 
 mod encode;
 mod parse;
@@ -159,7 +161,8 @@ pub enum ModelError {
         /// The layer.
         layer_idx: u32,
     },
-    /// Parameters are missing, too many, outside of the blob or out of range.
+    /// Parameters are missing, too many, outside of the blob or out of range, or the requantisation is not behind that
+    /// of the layer before.
     #[error("layer {layer_idx}: parameters disagree with the shape or are out of range")]
     Parameters {
         /// The layer.

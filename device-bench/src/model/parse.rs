@@ -68,8 +68,18 @@ fn check(model: &Model<'_>) -> Result<(), ModelError> {
     if model.n_layers > records {
         return Err(ModelError::Truncated);
     }
+    // The tables of scales lie one behind the other, so that all checks of scales together read the blob once.
+    let mut scales_end = 0;
     for layer_idx in 0..model.n_layers {
-        let record = model.record(layer_idx).ok_or(ModelError::Parameters { layer_idx: layer_idx as u32 })?;
+        let error = ModelError::Parameters { layer_idx: layer_idx as u32 };
+        let record = model.record(layer_idx).ok_or(error)?;
+        let scales = record.scales().ok_or(error)?;
+        if !scales.is_empty() {
+            if scales.start < scales_end {
+                return Err(error);
+            }
+            scales_end = scales.end;
+        }
         check_layer(model, &record, layer_idx as u32)?;
     }
     Ok(())
@@ -104,4 +114,79 @@ impl Placement {
 
 fn disjoint(a: &Range<usize>, b: &Range<usize>) -> bool {
     a.end <= b.start || b.end <= a.start
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use crate::layer::LayerSpec;
+    use crate::model::{LayerDesc, ModelDesc, TensorRef, encode, encoded_len};
+    use crate::quant::{Clamp, Requant};
+    use std::time::{Duration, Instant};
+    use std::{vec, vec::Vec};
+
+    const N_SCALES: usize = 60_000;
+    const N_LAYERS: usize = 60_000;
+
+    fn bytes_mut(words: &mut [u32]) -> &mut [u8] {
+        // SAFETY: any four bytes of a word are bytes.
+        unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), size_of_val(words)) }
+    }
+
+    /// A linear layer of one input and as many outputs as there are scales.
+    fn one_layer() -> Vec<u32> {
+        let (weights, bias) = (vec![1; N_SCALES], vec![0; N_SCALES]);
+        let requant = vec![Requant { multiplier: 1 << 30, shift: 0 }; N_SCALES];
+        let output = (N_SCALES as u32).next_multiple_of(4);
+        let layer = LayerDesc {
+            spec: LayerSpec::linear(1, N_SCALES as u16),
+            inputs: [TensorRef { offset: output, zero_point: 0 }; 2],
+            output: TensorRef::default(),
+            scratch: output + 4,
+            clamp: Clamp::FULL,
+            weights: &weights,
+            bias: &bias,
+            requant: &requant,
+        };
+        let model = ModelDesc {
+            arena_bytes: output + 1024,
+            input: Tensor { offset: output, len: 1, zero_point: 0, scale_bits: 0 },
+            output: Tensor { offset: 0, len: N_SCALES as u32, zero_point: 0, scale_bits: 0 },
+            layers: &[layer],
+        };
+        let mut blob = vec![0; encoded_len(&model).div_ceil(4)];
+        encode(&model, bytes_mut(&mut blob)).unwrap();
+        blob
+    }
+
+    /// The layer of [`one_layer`] over and over, each with the parameters of the first.
+    fn many_layers() -> Vec<u32> {
+        const HEADER: usize = HEADER_BYTES / 4;
+        const RECORD: usize = RECORD_BYTES / 4;
+        let one = one_layer();
+        let (header, rest) = one.split_at(HEADER);
+        let (record, parameters) = rest.split_at(RECORD);
+        let mut record = record.to_vec();
+        for offset in &mut record[10..13] {
+            *offset += ((N_LAYERS - 1) * RECORD_BYTES) as u32;
+        }
+        let mut blob = [header, &record.repeat(N_LAYERS), parameters].concat();
+        blob[4] = size_of_val(&blob[..]) as u32;
+        blob[5] = N_LAYERS as u32;
+        blob[3] = crc32(&bytes_mut(&mut blob)[BEFORE_CHECKED..]);
+        blob
+    }
+
+    /// Tables that many layers share would be checked 60 000 times, which takes seconds.
+    #[test]
+    fn a_large_blob_is_checked_in_linear_time() {
+        let mut blob = many_layers();
+        assert!(size_of_val(&blob[..]) > 4 << 20);
+        let begun = Instant::now();
+        let error = parse(bytes_mut(&mut blob)).unwrap_err();
+        assert_eq!(error, ModelError::Parameters { layer_idx: 1 });
+        assert!(begun.elapsed() < Duration::from_millis(300), "{:?}", begun.elapsed());
+    }
 }

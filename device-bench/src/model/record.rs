@@ -107,11 +107,13 @@ impl Record {
             clamp: self.clamp,
             weights: cast::as_i8(bytes(self.weights_at, spec.weight_bytes())?),
             bias: cast::as_i32(bytes(self.bias_at, n_bias(&spec).checked_mul(4)?)?)?,
-            requant: cast::as_requant(bytes(
-                self.requant_at,
-                n_requant(&spec).checked_mul(size_of::<Requant>())?,
-            )?)?,
+            requant: cast::as_requant(blob.get(self.scales()?)?)?,
         })
+    }
+
+    /// Where the table of scales lies in the blob; `None` where it ends beyond 32 bits.
+    pub fn scales(&self) -> Option<Range<usize>> {
+        range(self.requant_at, n_requant(&self.spec).checked_mul(size_of::<Requant>())?)
     }
 
     /// Where the layer works; `None` where a range ends beyond 32 bits.
