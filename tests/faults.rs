@@ -36,9 +36,13 @@ struct Faulty {
 
 impl Faulty {
     fn new(faults: &str) -> Faulty {
-        let mut board = load("virtual-m4").unwrap();
+        Self::on("virtual-m4", faults)
+    }
+
+    fn on(name: &str, faults: &str) -> Faulty {
+        let mut board = load(name).unwrap();
         let elf = firmware::build(&board, &board.memory().unwrap()).unwrap();
-        board.machine = Some(format!("mps2-an386 {faults}"));
+        board.machine = board.machine.map(|machine| format!("{machine} {faults}"));
         Faulty { board, elf, in_first_layer: None }
     }
 
@@ -207,6 +211,59 @@ fn a_layer_that_always_fails_ends_with_its_own_fault_and_a_lost_probe_with_advic
     );
     let error = often("drop");
     assert!(matches!(error, ProfileError::Lost { .. }) && error.to_string().contains("cable"), "{error:?}");
+}
+
+#[test]
+fn a_risc_v_board_that_fails_is_told_at_once_and_why() {
+    let rv32 = |faults: &str| Faulty::on("virtual-rv32", faults);
+    let quiet = rv32(NEVER);
+    quiet.open().unwrap();
+    let (n_opening, mut told) = (quiet.n_accesses(), Vec::new());
+    for fault in ["drop", "stall", "reset", "halt", "fault", "stack"] {
+        let board = rv32(&format!("{fault}@{}", n_opening + 500));
+        let mut link = board.open().unwrap();
+        let started = Instant::now();
+        let error = link.time_layer(&long_layer(), &PLAN).expect_err(fault);
+        assert!(started.elapsed() < Duration::from_secs(5), "{fault}: after {:?}", started.elapsed());
+        told.push(match error {
+            BoardError::Probe { .. } => "probe",
+            BoardError::Stopped { stop: Stop::Reset, .. } => "reset",
+            BoardError::Stopped { stop: Stop::Halted { at: Some(0x8000_0000..0x8040_0000) }, .. } => "halted",
+            // An access fault of an instruction.
+            BoardError::Fault { kind: FaultKind::HardFault, registers, .. }
+                if registers.contains(&("mcause", 1)) && registers.contains(&("pc", 0xe000_0000)) =>
+            {
+                "exception"
+            }
+            BoardError::Fault { kind: FaultKind::StackOverflow, .. } => "stack",
+            error => panic!("{fault}: {error:?}"),
+        });
+    }
+    assert_eq!(told, ["probe", "probe", "reset", "halted", "exception", "stack"]);
+    let unknown = rv32("slow@1").open().err().expect("it has no system timer");
+    assert!(format!("{unknown:?}").contains("NoSuchFault"), "{unknown:?}");
+}
+
+#[test]
+fn a_profile_of_a_risc_v_board_goes_on_after_a_fault_to_the_same_table() {
+    let (right, n_opened) = Faulty::on("virtual-rv32", NEVER).profile(&layers()).unwrap();
+    assert_eq!(n_opened, 1);
+    for fault in [Fault::Drop, Fault::Reset, Fault::HardFault] {
+        // As many scripts as there are faults: a script is known by its words.
+        let script = format!("{NEVER} {NEVER}{}", " ".repeat(1 + fault as usize));
+        let board = Faulty { in_first_layer: Some(fault), ..Faulty::on("virtual-rv32", &script) };
+        let layers = [&[long_layer()], &layers()[..]].concat();
+        let (table, n_opened) = board.profile(&layers).unwrap();
+        assert_eq!(n_opened, 2, "{fault:?}");
+        let without = |table: &str| {
+            table
+                .lines()
+                .filter(|line| right.contains(line))
+                .map(|line| format!("{line}\n"))
+                .collect::<String>()
+        };
+        assert_eq!(without(&table), right, "{fault:?}");
+    }
 }
 
 /// What `request` makes of the fault on eight boards; it ends with what it was asked for, or an error.
