@@ -45,6 +45,27 @@ fn a_run_verifies_on_the_board_and_a_rerun_does_nothing() {
 }
 
 #[test]
+fn a_run_on_a_risc_v_board_verifies_every_byte() {
+    let run = Run::new("virtual-rv32", "seed = 3", &["latency 60%"]);
+    let summary = json(&run.edgeslim(&["run", "--json"]));
+    let candidates = summary["candidates"].as_array().unwrap();
+    assert_eq!(candidates.len(), 3);
+    for candidate in candidates {
+        let number = |key: &str| candidate[key].as_f64().unwrap_or_else(|| panic!("{key} of {candidate}"));
+        assert_eq!((&candidate["images_equal"], number("images_compared")), (&20.into(), 20.0), "{candidate}");
+        assert_eq!(number("ram_bytes_predicted"), number("ram_bytes_measured"), "{candidate}");
+        let (predicted, measured) = (number("latency_predicted"), number("latency_measured"));
+        // About 1000 instructions between two layers, and some that depend on the data.
+        assert!((predicted / measured - 1.0).abs() < 0.03, "{predicted} predicted, {measured} measured");
+        if let Some(limit) = candidate["budget"]["limit"].as_f64() {
+            assert!(measured <= limit, "{candidate}");
+        }
+    }
+    let deployed = run.edgeslim(&["deploy", "autoslim-latency-60%", "--json"]);
+    assert_eq!(json(&deployed)["board"], "virtual-rv32", "{deployed}");
+}
+
+#[test]
 fn two_runs_of_one_seed_write_the_same_bytes() {
     let (a, b) = (Run::small(), Run::small());
     for run in [&a, &b] {
