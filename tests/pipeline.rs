@@ -52,7 +52,11 @@ fn a_run_on_a_risc_v_board_verifies_every_byte() {
     assert_eq!(candidates.len(), 3);
     for candidate in candidates {
         let number = |key: &str| candidate[key].as_f64().unwrap_or_else(|| panic!("{key} of {candidate}"));
-        assert_eq!((&candidate["images_equal"], number("images_compared")), (&20.into(), 20.0), "{candidate}");
+        assert_eq!(
+            (&candidate["images_equal"], number("images_compared")),
+            (&20.into(), 20.0),
+            "{candidate}"
+        );
         assert_eq!(number("ram_bytes_predicted"), number("ram_bytes_measured"), "{candidate}");
         let (predicted, measured) = (number("latency_predicted"), number("latency_measured"));
         // About 1000 instructions between two layers, and some that depend on the data.
