@@ -271,7 +271,7 @@ mod tests {
         }
         let original = version().unwrap();
         assert_eq!(version_of(folder.path()).unwrap(), original);
-        for file in ["src/kernels/conv.rs", "firmware/src/clock.rs", "firmware/Cargo.lock"] {
+        for file in ["src/kernels/conv.rs", "firmware/src/riscv/clock.rs", "firmware/Cargo.lock"] {
             let path = folder.path().join(file);
             let text = fs::read_to_string(&path).unwrap();
             fs::write(&path, format!("{text} ")).unwrap();
