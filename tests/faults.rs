@@ -224,7 +224,8 @@ fn a_risc_v_board_that_fails_is_told_at_once_and_why() {
         let mut link = board.open().unwrap();
         let started = Instant::now();
         let error = link.time_layer(&long_layer(), &PLAN).expect_err(fault);
-        assert!(started.elapsed() < Duration::from_secs(5), "{fault}: after {:?}", started.elapsed());
+        // Sooner than any wait for an answer is given up; the layer alone takes seconds of a busy host.
+        assert!(started.elapsed() < Duration::from_secs(10), "{fault}: after {:?}", started.elapsed());
         told.push(match error {
             BoardError::Probe { .. } => "probe",
             BoardError::Stopped { stop: Stop::Reset, .. } => "reset",
