@@ -3,6 +3,12 @@
 //!
 //! Every public function is safe: it checks the lengths of its slices once and then runs a kernel that was compiled
 //! for several instruction sets ([`Isa`]). With the feature `f64` the same sources compute in f64.
+//!
+//! # How the kernels are tested
+//! Every public function is compared with loops in f64 on random shapes, for every instruction set of the processor
+//! that runs the tests, over buffers that end at memory which cannot be read or written; `cargo xtask miri` runs the
+//! same tests under Miri, `cargo xtask test-neon` under an emulated aarch64. The tile shapes of AVX-512 (16 lanes, 32
+//! registers) are tested everywhere, without intrinsics; its intrinsics only on a processor that has them.
 
 pub mod depthwise;
 pub mod elementwise;
@@ -10,6 +16,8 @@ pub mod gemm;
 pub mod norm;
 pub mod pool;
 mod simd;
+#[cfg(test)]
+mod tests;
 
 pub use simd::{Isa, UnknownIsa};
 
@@ -19,6 +27,20 @@ pub type Real = f32;
 /// What the kernels compute with.
 #[cfg(feature = "f64")]
 pub type Real = f64;
+
+/// The product of `factors`. Every length that a safe front checks is computed by this and [`sum`]: one that wrapped
+/// around would let its kernel out of bounds.
+fn product(factors: &[usize]) -> usize {
+    let product = factors.iter().try_fold(1usize, |product, factor| product.checked_mul(*factor));
+    product.expect(TOO_LONG)
+}
+
+/// The sum of `terms`.
+fn sum(terms: &[usize]) -> usize {
+    terms.iter().try_fold(0usize, |sum, term| sum.checked_add(*term)).expect(TOO_LONG)
+}
+
+const TOO_LONG: &str = "an image fits into the address space";
 
 /// What follows a batch norm or a sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

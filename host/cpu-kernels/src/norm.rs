@@ -5,19 +5,19 @@
 
 use crate::elementwise::{AHEAD, activate, activate_backward, for_activation};
 use crate::simd::{MAX_LANES, Simd, kernel, load_some, prefetch, store_some};
-use crate::{Activation, Isa, Real};
+use crate::{Activation, Isa, Real, product};
 
-/// Values after which the pattern of `c` channels repeats at a boundary of two vectors.
+/// Values after which the pattern of `c` channels (at least 1) repeats at a boundary of two vectors.
 pub fn period(isa: Isa, c: usize) -> usize {
     let whole = 2 * isa.lanes();
     let (mut a, mut b) = (c, whole);
     while b != 0 {
         (a, b) = (b, a % b);
     }
-    c / a * whole
+    product(&[c / a, whole])
 }
 
-/// Repeats one value per channel to the whole of `out`.
+/// Repeats one value per channel (at least 1) to the whole of `out`.
 pub fn expand(values: &[Real], out: &mut [Real]) {
     for out in out.chunks_mut(values.len()) {
         out.copy_from_slice(&values[..out.len()]);
@@ -53,8 +53,9 @@ impl Affine<'_> {
     /// `z ← activation(z · scale + shift)`; starts at channel 0.
     pub fn apply_in_place(&self, isa: Isa, z: &mut [Real]) {
         let period = self.period(isa);
-        // SAFETY: as `apply`; every vector is read before it is written.
-        unsafe { apply(isa, self, z.len(), period, z.as_ptr(), z.as_mut_ptr()) }
+        let (len, z) = (z.len(), z.as_mut_ptr());
+        // SAFETY: as `apply`; both pointers are one, and every vector is read before it is written.
+        unsafe { apply(isa, self, len, period, z, z) }
     }
 
     /// `y = activation_a(a · scale + shift) + activation_b(b · …)`, each term by its own affine.

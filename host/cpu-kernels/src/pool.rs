@@ -1,8 +1,10 @@
 //! A fork-join pool that spins briefly before it sleeps: a training step forks a few hundred times.
 
+use std::any::Any;
 use std::cell::UnsafeCell;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
+use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, Thread};
 
 type Job = *const (dyn Fn(usize, usize) + Sync);
@@ -12,7 +14,8 @@ struct Shared {
     next: AtomicUsize,
     n_tasks: AtomicUsize,
     pending: AtomicUsize,
-    panicked: AtomicBool,
+    /// The first panic of the current job.
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
     quit: AtomicBool,
     job: UnsafeCell<Option<Job>>,
     parked: Vec<AtomicBool>,
@@ -38,7 +41,7 @@ impl Pool {
             next: 0.into(),
             n_tasks: 0.into(),
             pending: 0.into(),
-            panicked: false.into(),
+            panic: Mutex::default(),
             quit: false.into(),
             job: None.into(),
             parked: (0..n_threads).map(|_| false.into()).collect(),
@@ -53,6 +56,9 @@ impl Pool {
 
     /// Calls `task(task_idx, thread_idx)` once for every `task_idx < n_tasks`; returns when all are done. No two
     /// calls at a time have the same `thread_idx`.
+    ///
+    /// # Panics
+    /// With the first panic of a task, once no task runs any more; the pool can be used again.
     pub fn run(&mut self, n_tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
         if self.workers.is_empty() || n_tasks <= 1 {
             (0..n_tasks).for_each(|task_idx| task(task_idx, 0));
@@ -79,7 +85,10 @@ impl Pool {
             spins += 1;
             if spins < 20_000 { std::hint::spin_loop() } else { std::thread::yield_now() }
         }
-        assert!(!shared.panicked.load(Relaxed), "a task of the pool panicked");
+        let panic = shared.panic.lock().expect("nothing panics under this lock").take();
+        if let Some(panic) = panic {
+            resume_unwind(panic);
+        }
     }
 }
 
@@ -120,7 +129,7 @@ fn serve(shared: &Shared, thread_idx: usize) {
     }
 }
 
-/// Takes tasks of the current job until none is left; a panic is noted, for the caller of `run` to raise.
+/// Takes tasks of the current job until none is left; a panic is kept, for the caller of `run` to raise.
 fn work(shared: &Shared, thread_idx: usize) {
     // SAFETY: the generation that this thread saw published `job`, and `run` waits for this thread.
     let job = unsafe { &*(*shared.job.get()).expect("run sets the job before the generation") };
@@ -130,9 +139,13 @@ fn work(shared: &Shared, thread_idx: usize) {
         if task_idx >= n_tasks {
             return;
         }
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(task_idx, thread_idx)));
-        if outcome.is_err() {
-            shared.panicked.store(true, Relaxed);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job(task_idx, thread_idx))) {
+            let mut first = shared.panic.lock().expect("nothing panics under this lock");
+            match &*first {
+                None => *first = Some(panic),
+                // Dropped here, it could panic, and `run` would return before the workers have finished.
+                Some(_) => std::mem::forget(panic),
+            }
         }
     }
 }
@@ -154,5 +167,45 @@ mod tests {
                 assert!(counts.iter().all(|c| c.load(SeqCst) == 1));
             }
         }
+    }
+
+    #[test]
+    fn a_panic_of_a_task_reaches_the_caller_and_leaves_a_pool_that_works() {
+        for n_threads in 1..4 {
+            let mut pool = Pool::new(n_threads);
+            for _ in 0..3 {
+                let done = AtomicUsize::new(0);
+                let task = |i: usize, _: usize| {
+                    assert!(i % 5 != 3, "task {i} fails");
+                    done.fetch_add(1, SeqCst);
+                };
+                let panic = catch_unwind(AssertUnwindSafe(|| pool.run(10, &task)));
+                let panic = panic.expect_err("tasks 3 and 8 fail");
+                let message = panic.downcast_ref::<String>().expect("a formatted message");
+                assert!(message == "task 3 fails" || message == "task 8 fails", "{message}");
+                // One thread stops at the first; of many, the others go on.
+                assert_eq!(done.load(SeqCst), if n_threads == 1 { 3 } else { 8 });
+
+                let sum = AtomicUsize::new(0);
+                pool.run(10, &|i, _| {
+                    sum.fetch_add(i, SeqCst);
+                });
+                assert_eq!(sum.load(SeqCst), 45);
+            }
+        }
+    }
+
+    #[test]
+    fn threads_that_sleep_wake_for_the_next_job_and_for_the_end() {
+        let mut pool = Pool::new(3);
+        for _ in 0..3 {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            let count = AtomicUsize::new(0);
+            pool.run(5, &|_, _| {
+                count.fetch_add(1, SeqCst);
+            });
+            assert_eq!(count.load(SeqCst), 5);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }

@@ -6,7 +6,7 @@ mod grad;
 
 use self::grad::{input_grad, weight_grad};
 use crate::simd::{Simd, kernel, prefetch};
-use crate::{Isa, Real};
+use crate::{Isa, Real, product, sum};
 
 /// Packed channels are padded to it, whatever the instruction set.
 const PAD: usize = 16;
@@ -44,7 +44,7 @@ pub struct Inside {
 impl Depthwise {
     /// Floats of packed weights, `[kernel², c padded to whole vectors]`.
     pub fn packed_len(&self) -> usize {
-        self.kernel * self.kernel * self.c.next_multiple_of(PAD)
+        product(&[self.kernel, self.kernel, self.c.div_ceil(PAD), PAD])
     }
 
     /// Packs weights; `rows` says where the taps of each channel begin, `tap` maps a packed tap to that of `weight`.
@@ -60,30 +60,60 @@ impl Depthwise {
 
     /// Floats up to the last pixel that the kernel touches.
     fn reach(&self) -> usize {
-        let last = |n: usize| (n - 1) * self.stride + self.kernel - 1;
-        last(self.h_out) * self.padded_row + (last(self.w_out) + 1) * self.c
+        if self.out_len() == 0 {
+            return 0;
+        }
+        let last = |n: usize| sum(&[product(&[n - 1, self.stride]), self.kernel - 1]);
+        let (y, x) = (last(self.h_out), last(self.w_out));
+        sum(&[product(&[y, self.padded_row]), product(&[x, self.c]), self.c])
+    }
+
+    /// Floats of an output image.
+    fn out_len(&self) -> usize {
+        assert!(self.kernel > 0 && self.stride > 0, "a kernel and its stride are at least 1");
+        product(&[self.h_out, self.w_out, self.c])
     }
 
     /// `y = weights * padded`; `weights` packed, `y` is `[h_out, w_out, c]`.
+    ///
+    /// # Panics
+    /// If a slice ends before the last value that the geometry names.
     pub fn forward(&self, isa: Isa, padded: &[Real], weights: &[Real], y: &mut [Real]) {
         assert!(padded.len() >= self.reach() && weights.len() >= self.packed_len());
-        assert!(y.len() >= self.h_out * self.w_out * self.c);
+        assert!(y.len() >= self.out_len());
+        if self.out_len() == 0 {
+            return;
+        }
         // SAFETY: the last pixels that are read and written are in bounds.
         unsafe { forward(isa, self, padded.as_ptr(), weights.as_ptr(), y.as_mut_ptr()) }
     }
 
     /// Adds the gradient of the packed weights to `grad`; `dz` has pixels of `c` and rows of `dz_row` floats.
+    ///
+    /// # Panics
+    /// If a slice ends before the last value that the geometry names.
     pub fn weight_grad(&self, isa: Isa, padded: &[Real], dz: &[Real], dz_row: usize, grad: &mut [Real]) {
         assert!(padded.len() >= self.reach() && grad.len() >= self.packed_len());
-        assert!(dz.len() >= (self.h_out - 1) * dz_row + self.w_out * self.c);
+        if self.out_len() == 0 {
+            return;
+        }
+        assert!(dz.len() >= sum(&[product(&[self.h_out - 1, dz_row]), product(&[self.w_out, self.c])]));
         // SAFETY: the last pixels that are read and the packed gradient are in bounds.
         unsafe { weight_grad(isa, self, padded.as_ptr(), dz.as_ptr(), dz_row, grad.as_mut_ptr()) }
     }
 
     /// The gradient `dx` of the image `inside` the padded one, `[h, w, c]`; `dz` is `[h_out, w_out, c]`.
+    ///
+    /// # Panics
+    /// If a slice ends before the last value that the geometry names.
     pub fn input_grad(&self, isa: Isa, dz: &[Real], weights: &[Real], inside: Inside, dx: &mut [Real]) {
-        assert!(dz.len() >= self.h_out * self.w_out * self.c && weights.len() >= self.packed_len());
-        assert!(dx.len() >= inside.h * inside.w * self.c);
+        assert!(dz.len() >= self.out_len() && weights.len() >= self.packed_len());
+        let (_bottom, _right) = (sum(&[inside.top, inside.h]), sum(&[inside.left, inside.w]));
+        let len = product(&[inside.h, inside.w, self.c]);
+        assert!(dx.len() >= len);
+        if len == 0 {
+            return;
+        }
         // SAFETY: `dz`, the packed weights and `dx` hold every element that the contract names.
         unsafe { input_grad(isa, self, dz.as_ptr(), weights.as_ptr(), inside, dx.as_mut_ptr()) }
     }

@@ -24,6 +24,12 @@ pub(crate) enum Kind {
     Avx2,
     Avx512,
     Neon,
+    /// The tiles of AVX2 and NEON without intrinsics.
+    #[cfg(test)]
+    Shape8x16,
+    /// The tiles of AVX-512 without intrinsics.
+    #[cfg(test)]
+    Shape16x32,
 }
 
 impl Isa {
@@ -56,7 +62,12 @@ impl Isa {
 
     /// Lanes of a vector; packed operands and coefficients are padded to it.
     pub fn lanes(self) -> usize {
-        if self.0 == Kind::Avx512 { 16 } else { 8 }
+        match self.0 {
+            Kind::Avx512 => 16,
+            #[cfg(test)]
+            Kind::Shape16x32 => 16,
+            _ => 8,
+        }
     }
 }
 
@@ -67,6 +78,10 @@ impl fmt::Display for Isa {
             Kind::Avx2 => "avx2",
             Kind::Avx512 => "avx512",
             Kind::Neon => "neon",
+            #[cfg(test)]
+            Kind::Shape8x16 => "8 lanes, 16 registers",
+            #[cfg(test)]
+            Kind::Shape16x32 => "16 lanes, 32 registers",
         })
     }
 }
@@ -222,7 +237,7 @@ macro_rules! kernel {
                 match isa.0 {
                     Kind::Avx2 => return unsafe { avx2($($a),*) },
                     Kind::Avx512 => return unsafe { avx512($($a),*) },
-                    Kind::Portable | Kind::Neon => {}
+                    _ => {}
                 }
             }
             #[cfg(all(target_arch = "aarch64", not(feature = "f64")))]
@@ -230,9 +245,17 @@ macro_rules! kernel {
                 // SAFETY: NEON is part of aarch64; the caller's contract is the kernel's.
                 return unsafe { $imp::<$crate::simd::neon::Neon>($($a),*) };
             }
+            use $crate::simd::portable::Portable;
+            #[cfg(test)]
+            // SAFETY: the caller's contract is the kernel's.
+            match isa.0 {
+                $crate::simd::Kind::Shape8x16 => return unsafe { $imp::<Portable<8, 16>>($($a),*) },
+                $crate::simd::Kind::Shape16x32 => return unsafe { $imp::<Portable<16, 32>>($($a),*) },
+                _ => {}
+            }
             let _ = isa;
             // SAFETY: the caller's contract is the kernel's.
-            unsafe { $imp::<$crate::simd::portable::Portable>($($a),*) }
+            unsafe { $imp::<Portable<8, 0>>($($a),*) }
         }
     };
 }

@@ -1,13 +1,12 @@
-//! Eight lanes without intrinsics; LLVM makes what the target has of them.
+//! Lanes without intrinsics; LLVM makes what the target has of them.
 
 use super::{Registers, Simd};
 use crate::Real;
 
-const N: usize = 8;
-
-/// Eight values.
+/// `N` values, for tiles that fit into `REGISTERS`. The kernels have 8 lanes and few registers; tests have the shapes
+/// of the intrinsics too.
 #[derive(Clone, Copy)]
-pub struct Portable([Real; N]);
+pub struct Portable<const N: usize, const REGISTERS: usize>([Real; N]);
 
 macro_rules! lanes {
     ($i:ident, $value:expr) => {{
@@ -20,9 +19,13 @@ macro_rules! lanes {
 }
 
 #[allow(clippy::needless_range_loop)]
-impl Simd for Portable {
+impl<const N: usize, const REGISTERS: usize> Simd for Portable<N, REGISTERS> {
     const N: usize = N;
-    const REGISTERS: Registers = Registers::Few;
+    const REGISTERS: Registers = match REGISTERS {
+        32 => Registers::ThirtyTwo,
+        16 => Registers::Sixteen,
+        _ => Registers::Few,
+    };
     #[inline(always)]
     unsafe fn splat(x: Real) -> Self {
         Portable([x; N])

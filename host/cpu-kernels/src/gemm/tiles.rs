@@ -1,165 +1,12 @@
-//! Matrix products for convolutions over `[h, w, c]` images: the big operand is never packed.
-//!
 //! Both kernels keep a tile of the result in registers: rows × 1 or 2 vectors of columns. Rows of the big operand are
 //! pixels, wherever they lie, so that a tile may cross the lines of an image.
 
 #![allow(unsafe_op_in_unsafe_fn)] // kernels are pointer arithmetic under the contract of their safe front
 
+use super::{End, Product, Steps};
 use crate::elementwise::{activate, for_activation};
 use crate::simd::{MAX_LANES, Registers, Simd, kernel, load_some, prefetch, store_some};
-use crate::{Activation, Isa, Real};
-
-/// What becomes of a product.
-#[derive(Debug, Clone, Copy)]
-pub enum End<'a> {
-    /// `c = a b`.
-    Replace,
-    /// `c += a b`.
-    Add,
-    /// `c = activation(a b · scale + shift)`, one scale and shift per column, padded to whole vectors.
-    Affine {
-        /// Per column.
-        scale: &'a [Real],
-        /// Per column.
-        shift: &'a [Real],
-        /// What follows.
-        activation: Activation,
-    },
-}
-
-/// How far pixels of an image lie apart.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Steps {
-    /// From a pixel to the next in its line.
-    pub pixel: usize,
-    /// From a line to the next.
-    pub line: usize,
-}
-
-impl Steps {
-    /// Pixels of `c` values without gaps, `w` a line.
-    pub fn dense(w: usize, c: usize) -> Steps {
-        Steps { pixel: c, line: w * c }
-    }
-
-    /// Offset of the last of `h × w` pixels.
-    fn last(self, h: usize, w: usize) -> usize {
-        (h - 1) * self.line + (w - 1) * self.pixel
-    }
-}
-
-/// Length of an operand of `k` rows and `n` columns, packed.
-pub fn packed_len(isa: Isa, n: usize, k: usize) -> usize {
-    n.next_multiple_of(isa.lanes()) * k
-}
-
-/// Packs an operand in panels of two vectors of columns (the last may be one), zero-padded to whole vectors. The value
-/// of a row and a column is `from[row + column]`.
-///
-/// - `rows`, `columns`: where each begins
-/// - `out`: [`packed_len`]
-pub fn pack(
-    isa: Isa,
-    rows: impl ExactSizeIterator<Item = usize> + Clone,
-    columns: &[usize],
-    from: &[Real],
-    out: &mut [Real],
-) {
-    let (k, n_padded) = (rows.len(), columns.len().next_multiple_of(isa.lanes()));
-    assert_eq!(out.len(), n_padded * k);
-    let mut panels = out;
-    for columns in columns.chunks(2 * isa.lanes()) {
-        let width = columns.len().next_multiple_of(isa.lanes());
-        let (panel, rest) = panels.split_at_mut(width * k);
-        panels = rest;
-        for (row, to) in rows.clone().zip(panel.chunks_exact_mut(width)) {
-            let from = &from[row..];
-            to.iter_mut().zip(columns).for_each(|(to, column)| *to = from[*column]);
-            to[columns.len()..].fill(0.0);
-        }
-    }
-}
-
-/// A product over the taps of a convolution, for the pixels of `h` lines of `w`.
-///
-/// For pixel `p` and column `j < n`: `c[p][j] = Σ_tap Σ_{i < k} a[p + tap][i] · b[tap · k + i][j]`.
-#[derive(Debug, Clone, Copy)]
-pub struct Product<'a> {
-    /// Lines and pixels a line.
-    pub plane: (usize, usize),
-    /// Columns of the result.
-    pub n: usize,
-    /// Rows of `b` a tap.
-    pub k: usize,
-    /// Offset in `a` of each tap from a pixel.
-    pub taps: &'a [usize],
-    /// How pixels lie in `a`.
-    pub a: Steps,
-    /// How pixels lie in `c`.
-    pub c: Steps,
-}
-
-impl Product<'_> {
-    /// Computes the product; `b` is packed.
-    pub fn run(&self, isa: Isa, a: &[Real], b: &[Real], c: &mut [Real], end: End) {
-        let (h, w) = self.plane;
-        if h * w == 0 {
-            return;
-        }
-        let reach = self.taps.iter().max().expect("a kernel has at least one tap");
-        assert!(a.len() >= self.a.last(h, w) + reach + self.k);
-        assert!(b.len() >= packed_len(isa, self.n, self.k * self.taps.len()));
-        assert!(c.len() >= self.c.last(h, w) + self.n);
-        if let End::Affine { scale, shift, .. } = end {
-            let padded = self.n.next_multiple_of(isa.lanes());
-            assert!(scale.len() >= padded && shift.len() >= padded);
-        }
-        // SAFETY: `a` holds `k` values at every tap of every pixel, `c` holds `n` at every pixel, `b` is a whole
-        // packed operand, and the coefficients are whole vectors.
-        unsafe { nn(isa, self, a.as_ptr(), b.as_ptr(), c.as_mut_ptr(), end) }
-    }
-}
-
-/// Pixels of an operand.
-#[derive(Clone, Copy)]
-pub struct Pixels<'a> {
-    /// Starts at the first pixel.
-    pub data: &'a [Real],
-    /// How they lie.
-    pub steps: Steps,
-}
-
-/// `c[i, ..n] += Σ_pixel a[pixel][i] · b[pixel][..n]` for `i < m`, over `h × w` pixels; `c` has rows of `n`.
-pub fn outer_product(
-    isa: Isa,
-    (h, w): (usize, usize),
-    (m, n): (usize, usize),
-    a: Pixels,
-    b: Pixels,
-    c: &mut [Real],
-) {
-    outer_product_into(isa, (h, w), (m, n), a, b, c, n);
-}
-
-/// [`outer_product`] into rows that lie `c_row` apart.
-pub fn outer_product_into(
-    isa: Isa,
-    (h, w): (usize, usize),
-    (m, n): (usize, usize),
-    a: Pixels,
-    b: Pixels,
-    c: &mut [Real],
-    c_row: usize,
-) {
-    if h * w == 0 || m * n == 0 {
-        return;
-    }
-    assert!(a.data.len() >= a.steps.last(h, w) + m && b.data.len() >= b.steps.last(h, w) + n);
-    assert!(c.len() >= (m - 1) * c_row + n);
-    let (pa, pb) = (a.data.as_ptr(), b.data.as_ptr());
-    // SAFETY: the last pixel of `a` and of `b` and the last row of `c` are in bounds.
-    unsafe { tn(isa, (h, w), (m, n), pa, a.steps, pb, b.steps, c.as_mut_ptr(), c_row) }
-}
+use crate::{Activation, Real};
 
 /// Runs `$tile::<S, ROWS, $nv>` for `$left` rows, in steps of the given numbers of rows. Eight rows are two fours
 /// instead of six and two: a tile needs eight independent sums to hide the latency of a multiply-add.
@@ -323,7 +170,7 @@ unsafe fn nn_imp<S: Simd>(g: &Product, a: *const Real, b: *const Real, c: *mut R
         j += 2 * S::N;
     }
 }
-kernel!(nn, nn_imp, (g: &Product, a: *const Real, b: *const Real, c: *mut Real, end: End));
+kernel!(pub nn, nn_imp, (g: &Product, a: *const Real, b: *const Real, c: *mut Real, end: End));
 
 #[inline(always)]
 #[allow(clippy::too_many_arguments, clippy::needless_range_loop)]
@@ -403,4 +250,4 @@ unsafe fn tn_imp<S: Simd>(
         j += vectors * S::N;
     }
 }
-kernel!(tn, tn_imp, (plane: (usize, usize), mn: (usize, usize), a: *const Real, a_steps: Steps, b: *const Real, b_steps: Steps, c: *mut Real, c_row: usize));
+kernel!(pub tn, tn_imp, (plane: (usize, usize), mn: (usize, usize), a: *const Real, a_steps: Steps, b: *const Real, b_steps: Steps, c: *mut Real, c_row: usize));
