@@ -49,8 +49,8 @@ impl Depthwise {
 
     /// Packs weights; `rows` says where the taps of each channel begin, `tap` maps a packed tap to that of `weight`.
     pub fn pack(&self, weight: &[Real], rows: &[usize], tap: impl Fn(usize) -> usize, out: &mut [Real]) {
-        let (taps, c_padded) = (self.kernel * self.kernel, self.c.next_multiple_of(PAD));
         assert!(out.len() == self.packed_len() && rows.len() == self.c);
+        let (taps, c_padded) = (self.kernel * self.kernel, self.c.next_multiple_of(PAD));
         out.fill(0.0);
         for t in 0..taps {
             let to = &mut out[t * c_padded..][..self.c];
