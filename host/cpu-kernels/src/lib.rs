@@ -58,3 +58,15 @@ pub enum Activation {
     /// `1 / (1 + exp(-x))`.
     Sigmoid,
 }
+
+impl Activation {
+    /// The lower and the upper bound, of one that only clamps.
+    fn clamps(self) -> Option<(Real, Real)> {
+        match self {
+            Activation::None => Some((Real::NEG_INFINITY, Real::INFINITY)),
+            Activation::Relu => Some((0.0, Real::INFINITY)),
+            Activation::Relu6 => Some((0.0, 6.0)),
+            Activation::HardSwish | Activation::HardSigmoid | Activation::Sigmoid => None,
+        }
+    }
+}

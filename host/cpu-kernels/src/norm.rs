@@ -150,16 +150,13 @@ unsafe fn apply_two_imp<S: Simd>(
 ) {
     let [sca, scb] = [fa.scale.as_ptr(), fb.scale.as_ptr()];
     let [sha, shb] = [fa.shift.as_ptr(), fb.shift.as_ptr()];
-    for_activation!(fa.activation, |A| {
-        for_activation!(fb.activation, |B| {
-            each!(S, len, period, |i, p, n| {
-                prefetch(a.wrapping_add(i + AHEAD));
-                prefetch(b.wrapping_add(i + AHEAD));
-                let va = load_some::<S>(a.add(i), n).fma(S::load(sca.add(p)), S::load(sha.add(p)));
-                let vb = load_some::<S>(b.add(i), n).fma(S::load(scb.add(p)), S::load(shb.add(p)));
-                store_some(activate(va, A).add(activate(vb, B)), y.add(i), n);
-            })
-        })
+    // Not compiled for each pair of activations: that would be more code than all other kernels together.
+    each!(S, len, period, |i, p, n| {
+        prefetch(a.wrapping_add(i + AHEAD));
+        prefetch(b.wrapping_add(i + AHEAD));
+        let va = load_some::<S>(a.add(i), n).fma(S::load(sca.add(p)), S::load(sha.add(p)));
+        let vb = load_some::<S>(b.add(i), n).fma(S::load(scb.add(p)), S::load(shb.add(p)));
+        store_some(activate(va, fa.activation).add(activate(vb, fb.activation)), y.add(i), n);
     });
 }
 kernel!(apply_two, apply_two_imp, (affines: [Affine; 2], len: usize, period: usize, a: *const Real, b: *const Real, y: *mut Real));

@@ -4,7 +4,7 @@
 #![allow(unsafe_op_in_unsafe_fn)] // kernels are pointer arithmetic under the contract of their safe front
 
 use super::{End, Product, Steps};
-use crate::elementwise::{activate, for_activation};
+use crate::elementwise::activate;
 use crate::simd::{MAX_LANES, Registers, Simd, kernel, load_some, prefetch, store_some};
 use crate::{Activation, Real};
 
@@ -99,16 +99,26 @@ unsafe fn tile_nn<S: Simd, const MR: usize, const NV: usize>(
             };
         }
         match end {
-            End::Replace => store!(|v, p, j| v),
-            End::Add => store!(|v, p, j| v.add(S::load(p))),
+            End::Replace => {
+                store!(|v, p, j| v);
+                return;
+            }
+            End::Add => {
+                store!(|v, p, j| v.add(S::load(p)));
+                return;
+            }
             End::Affine { scale, shift, activation } => {
-                let (sc, sh) = (scale.as_ptr().add(column), shift.as_ptr().add(column));
-                for_activation!(activation, |ACTIVATION| store!(|v, p, j| {
-                    activate(v.fma(S::load(sc.add(j * S::N)), S::load(sh.add(j * S::N))), ACTIVATION)
-                }))
+                if let Some((low, high)) = activation.clamps() {
+                    let (sc, sh) = (scale.as_ptr().add(column), shift.as_ptr().add(column));
+                    let (low, high) = (S::splat(low), S::splat(high));
+                    store!(|v, p, j| {
+                        let v = v.fma(S::load(sc.add(j * S::N)), S::load(sh.add(j * S::N)));
+                        high.min(low.max(v))
+                    });
+                    return;
+                }
             }
         }
-        return;
     }
     // Through memory: a loop that the compiler does not unroll would keep the sums there all along.
     let mut sums = [[0.0; 2 * MAX_LANES]; MR];
