@@ -6,7 +6,7 @@
 use super::{End, Product, Steps};
 use crate::elementwise::activate;
 use crate::simd::{MAX_LANES, Registers, Simd, kernel, load_some, prefetch, store_some};
-use crate::{Activation, Real};
+use crate::Real;
 
 /// Runs `$tile::<S, ROWS, $nv>` for `$left` rows, in steps of the given numbers of rows. Eight rows are two fours
 /// instead of six and two: a tile needs eight independent sums to hide the latency of a multiply-add.
