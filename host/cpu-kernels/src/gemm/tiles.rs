@@ -4,9 +4,9 @@
 #![allow(unsafe_op_in_unsafe_fn)] // kernels are pointer arithmetic under the contract of their safe front
 
 use super::{End, Product, Steps};
+use crate::Real;
 use crate::elementwise::activate;
 use crate::simd::{MAX_LANES, Registers, Simd, kernel, load_some, prefetch, store_some};
-use crate::Real;
 
 /// Runs `$tile::<S, ROWS, $nv>` for `$left` rows, in steps of the given numbers of rows. Eight rows are two fours
 /// instead of six and two: a tile needs eight independent sums to hide the latency of a multiply-add.
