@@ -21,9 +21,11 @@ use crate::session::Session;
 /// - `plain/NAME` and `plain_loss`: gradients and loss of the widest subnet,
 /// - `sandwich/NAME` and `sandwich_loss`: gradients of a sandwich step and the widest's loss,
 /// - `statistics/NODE/mean`, `…/variance` and `logits` of the evaluated subnet.
+///
+/// `seed` draws images, parameters and the sandwich's subnets.
 pub fn export(session: &mut Session, path: &Path, batch: usize, seed: u64) -> Result<Value> {
-    let (images, labels) = session.batch(batch)?;
-    perturb(session.engine().params())?;
+    let (images, labels) = session.noise(batch, seed)?;
+    perturb(session.engine().params(), seed)?;
     session.calibrate(&images)?;
     let engine = session.engine();
     let vars = engine.params().vars();
@@ -56,8 +58,8 @@ pub fn export(session: &mut Session, path: &Path, batch: usize, seed: u64) -> Re
 }
 
 /// Moves every parameter that starts at 0 or 1 away from there, where mistakes would not show.
-fn perturb(params: &Params) -> candle_core::Result<()> {
-    let mut rng = ChaCha8Rng::seed_from_u64(5);
+fn perturb(params: &Params, seed: u64) -> candle_core::Result<()> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
     for (name, var) in params.vars() {
         if name.ends_with(".weight") {
             continue;

@@ -158,14 +158,19 @@ impl Session {
         {
             return Ok((images.clone(), labels.clone()));
         }
+        let made = self.noise(n, 2)?;
+        Ok(self.batch.insert(made).clone())
+    }
+
+    /// Images `(n, h, w, c)` of noise and labels `(n, classes)`.
+    pub fn noise(&self, n: usize, seed: u64) -> Result<(Tensor, Tensor)> {
         let Shape { h, w, c } = self.engine.graph().input;
-        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let pixels: Vec<f32> = (0..n * h * w * c).map(|_| rng.random_range(-1.0..1.0)).collect();
         let classes: Vec<u32> = (0..n).map(|_| rng.random_range(0..CLASSES as u32)).collect();
         let classes = Tensor::new(classes, &Device::Cpu)?;
         let labels = candle_nn::encoding::one_hot(classes, CLASSES, 1.0f32, 0.0)?;
-        let images = Tensor::from_vec(pixels, (n, h, w, c), &Device::Cpu)?;
-        Ok(self.batch.insert((images, labels)).clone())
+        Ok((Tensor::from_vec(pixels, (n, h, w, c), &Device::Cpu)?, labels))
     }
 
     /// The engine.
