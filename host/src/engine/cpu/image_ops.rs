@@ -113,9 +113,21 @@ impl ImageOp {
 
 /// Every pixel's `[rows, c / rows]` channels as `[c / rows, rows]`.
 fn transpose(xs: &[Real], c: usize, rows: usize, out: &mut [Real]) {
+    let columns = c / rows;
     for (out, xs) in out.chunks_exact_mut(c).zip(xs.chunks_exact(c)) {
-        for (row, xs) in xs.chunks_exact(c / rows).enumerate() {
-            out[row..].iter_mut().step_by(rows).zip(xs).for_each(|(out, x)| *out = *x);
+        // Pairs are what networks have most, and what compiles to vectors.
+        if rows == 2 {
+            let (first, second) = xs.split_at(columns);
+            let pairs = first.iter().zip(second);
+            out.as_chunks_mut().0.iter_mut().zip(pairs).for_each(|(out, (a, b))| *out = [*a, *b]);
+        } else if columns == 2 {
+            let (first, second) = out.split_at_mut(rows);
+            let pairs = xs.as_chunks().0.iter();
+            first.iter_mut().zip(second).zip(pairs).for_each(|((a, b), pair)| [*a, *b] = *pair);
+        } else {
+            for (row, xs) in xs.chunks_exact(columns).enumerate() {
+                out[row..].iter_mut().step_by(rows).zip(xs).for_each(|(out, x)| *out = *x);
+            }
         }
     }
 }
