@@ -54,10 +54,10 @@ impl WindowPool {
             match self.kind {
                 PoolKind::Max => self.maximum_backward(&taps, xs, d, d_in),
                 PoolKind::Average => {
-                    let count = taps.count() as Real;
+                    let share = 1.0 / taps.count() as Real;
                     for tap in taps.pixels() {
                         let d_in = &mut d_in[tap * self.c..][..self.c];
-                        d_in.iter_mut().zip(d).for_each(|(d_in, d)| *d_in += d / count);
+                        d_in.iter_mut().zip(d).for_each(|(d_in, d)| *d_in += d * share);
                     }
                 }
             }
