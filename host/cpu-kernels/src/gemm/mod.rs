@@ -71,12 +71,68 @@ pub fn pack(
         let width = columns.len().next_multiple_of(isa.lanes());
         let (panel, rest) = panels.split_at_mut(width * k);
         panels = rest;
-        for (row, to) in rows.clone().zip(panel.chunks_exact_mut(width)) {
-            let from = &from[row..];
-            to.iter_mut().zip(columns).for_each(|(to, column)| *to = from[*column]);
-            to[columns.len()..].fill(0.0);
+        if is_run(columns) {
+            for (row, to) in rows.clone().zip(panel.chunks_exact_mut(width)) {
+                let (to, padding) = to.split_at_mut(columns.len());
+                to.copy_from_slice(&from[row + columns[0]..][..to.len()]);
+                padding.fill(0.0);
+            }
+        } else {
+            pack_by_columns(rows.clone(), columns, from, width, panel);
         }
     }
+}
+
+/// [`pack`] of an operand of `k` rows and `n` columns whose values are computed: `value(row, column)`.
+///
+/// # Panics
+/// If `out` has another length than [`packed_len`].
+pub fn pack_values(isa: Isa, (k, n): (usize, usize), value: impl Fn(usize, usize) -> Real, out: &mut [Real]) {
+    assert_eq!(out.len(), packed_len(isa, n, k));
+    let mut panels = out;
+    for first in (0..n).step_by(2 * isa.lanes()) {
+        let columns = (n - first).min(2 * isa.lanes());
+        let width = columns.next_multiple_of(isa.lanes());
+        let (panel, rest) = panels.split_at_mut(width * k);
+        panels = rest;
+        for (row, to) in panel.chunks_exact_mut(width).enumerate() {
+            to.iter_mut().take(columns).enumerate().for_each(|(j, to)| *to = value(row, first + j));
+            to[columns..].fill(0.0);
+        }
+    }
+}
+
+/// Rows of a panel that are packed together, a column at a time: what lies side by side in a column is read once.
+const ROWS: usize = 16;
+
+/// Packs one panel of `width` whose columns lie apart.
+fn pack_by_columns(
+    mut rows: impl Iterator<Item = usize>,
+    columns: &[usize],
+    from: &[Real],
+    width: usize,
+    panel: &mut [Real],
+) {
+    for panel in panel.chunks_mut(ROWS * width) {
+        let mut block = [0; ROWS];
+        let block = &mut block[..panel.len() / width];
+        block.iter_mut().zip(&mut rows).for_each(|(at, row)| *at = row);
+        let block_is_run = is_run(block);
+        for (j, column) in columns.iter().enumerate() {
+            let to = panel[j..].iter_mut().step_by(width);
+            if block_is_run {
+                to.zip(&from[block[0] + column..][..block.len()]).for_each(|(to, from)| *to = *from);
+            } else {
+                to.zip(&*block).for_each(|(to, row)| *to = from[row + column]);
+            }
+        }
+        panel.chunks_exact_mut(width).for_each(|to| to[columns.len()..].fill(0.0));
+    }
+}
+
+/// Whether the places lie side by side.
+fn is_run(places: &[usize]) -> bool {
+    places.windows(2).all(|pair| pair[0] + 1 == pair[1])
 }
 
 /// A product over the taps of a convolution, for the pixels of `h` lines of `w`.
@@ -104,21 +160,40 @@ impl Product<'_> {
     /// # Panics
     /// If there is no tap, or a slice ends before the last value that the product names.
     pub fn run(&self, isa: Isa, a: &[Real], b: &[Real], c: &mut [Real], end: End) {
-        let (h, w) = self.plane;
-        if product(&[h, w]) == 0 || self.n == 0 {
+        if self.is_empty() {
+            return;
+        }
+        assert!(c.len() >= self.c.extent(self.plane, self.n));
+        // SAFETY: `c` is borrowed and holds `n` values at every pixel.
+        unsafe { self.run_shared(isa, a, b, c.as_mut_ptr(), end) }
+    }
+
+    /// [`Product::run`] into memory between whose values other threads write theirs.
+    ///
+    /// # Panics
+    /// If there is no tap, or a slice ends before the last value that the product names.
+    ///
+    /// # Safety
+    /// `c` is valid for reads and writes of `n` values at every pixel, and nothing else reads or writes these meanwhile.
+    pub unsafe fn run_shared(&self, isa: Isa, a: &[Real], b: &[Real], c: *mut Real, end: End) {
+        if self.is_empty() {
             return;
         }
         let reach = self.taps.iter().max().expect("a kernel has at least one tap");
         assert!(a.len() >= self.a.extent(self.plane, sum(&[*reach, self.k])));
-        assert!(c.len() >= self.c.extent(self.plane, self.n));
         assert!(b.len() >= packed_len(isa, self.n, product(&[self.k, self.taps.len()])));
         if let End::Affine { scale, shift, .. } = end {
             let padded = self.n.next_multiple_of(isa.lanes());
             assert!(scale.len() >= padded && shift.len() >= padded);
         }
-        // SAFETY: `a` holds `k` values at every tap of every pixel, `c` holds `n` at every pixel, `b` is a whole
-        // packed operand, and the coefficients are whole vectors.
-        unsafe { nn(isa, self, a.as_ptr(), b.as_ptr(), c.as_mut_ptr(), end) }
+        // SAFETY: `a` holds `k` values at every tap of every pixel, `c` holds `n` at every pixel by the contract above,
+        // `b` is a whole packed operand, and the coefficients are whole vectors.
+        unsafe { nn(isa, self, a.as_ptr(), b.as_ptr(), c, end) }
+    }
+
+    /// Whether it has no value.
+    fn is_empty(&self) -> bool {
+        product(&[self.plane.0, self.plane.1, self.n]) == 0
     }
 }
 

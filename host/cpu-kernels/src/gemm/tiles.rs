@@ -4,9 +4,9 @@
 #![allow(unsafe_op_in_unsafe_fn)] // kernels are pointer arithmetic under the contract of their safe front
 
 use super::{End, Product, Steps};
-use crate::Real;
 use crate::elementwise::activate;
 use crate::simd::{MAX_LANES, Registers, Simd, kernel, load_some, prefetch, store_some};
+use crate::{Activation, Real};
 
 /// Runs `$tile::<S, ROWS, $nv>` for `$left` rows, in steps of the given numbers of rows. Eight rows are two fours
 /// instead of six and two: a tile needs eight independent sums to hide the latency of a multiply-add.
@@ -87,72 +87,77 @@ unsafe fn tile_nn<S: Simd, const MR: usize, const NV: usize>(
             kk += 1;
         }
     }
-    if column + NV * S::N <= g.n {
-        macro_rules! store {
-            (|$v:ident, $p:ident, $j:ident| $value:expr) => {
+    // Whole vectors, and the columns of a last one that may be narrower.
+    macro_rules! store {
+        (|$v:ident, $old:ident, $j:ident| $value:expr) => {
+            if column + NV * S::N <= g.n {
                 for i in 0..MR {
                     for $j in 0..NV {
-                        let ($v, $p) = (acc[i][$j], cp[i].add($j * S::N));
-                        $value.store($p);
+                        let ($v, p) = (acc[i][$j], cp[i].add($j * S::N));
+                        let $old = || S::load(p);
+                        $value.store(p);
                     }
                 }
-            };
-        }
-        match end {
-            End::Replace => {
-                store!(|v, p, j| v);
-                return;
-            }
-            End::Add => {
-                store!(|v, p, j| v.add(S::load(p)));
-                return;
-            }
-            End::Affine { scale, shift, activation } => {
-                if let Some((low, high)) = activation.clamps() {
-                    let (sc, sh) = (scale.as_ptr().add(column), shift.as_ptr().add(column));
-                    let (low, high) = (S::splat(low), S::splat(high));
-                    store!(|v, p, j| {
-                        let v = v.fma(S::load(sc.add(j * S::N)), S::load(sh.add(j * S::N)));
-                        high.min(low.max(v))
-                    });
-                    return;
+            } else {
+                let last = g.n - column - (NV - 1) * S::N;
+                for i in 0..MR {
+                    for $j in 0..NV - 1 {
+                        let ($v, p) = (acc[i][$j], cp[i].add($j * S::N));
+                        let $old = || S::load(p);
+                        $value.store(p);
+                    }
+                    let $j = NV - 1;
+                    let ($v, p) = (acc[i][$j], cp[i].add($j * S::N));
+                    let $old = || S::load_n(p, last);
+                    $value.store_n(p, last);
                 }
             }
+        };
+    }
+    match end {
+        End::Replace => {
+            store!(|v, _old, j| v);
+            return;
+        }
+        End::Add => {
+            store!(|v, old, j| v.add(old()));
+            return;
+        }
+        End::Affine { scale, shift, activation } => {
+            let (sc, sh) = (scale.as_ptr().add(column), shift.as_ptr().add(column));
+            if let Some((low, high)) = activation.clamps() {
+                let (low, high) = (S::splat(low), S::splat(high));
+                store!(|v, _old, j| {
+                    let v = v.fma(S::load(sc.add(j * S::N)), S::load(sh.add(j * S::N)));
+                    high.min(low.max(v))
+                });
+                return;
+            }
+            // Through memory: a loop that the compiler does not unroll would keep the sums there all along.
+            let mut sums = [[0.0; 2 * MAX_LANES]; MR];
+            for i in 0..MR {
+                for j in 0..NV {
+                    acc[i][j].store(sums[i].as_mut_ptr().add(j * S::N));
+                }
+            }
+            activate_tile::<S>(&sums, &cp, g.n - column, [sc, sh], activation);
         }
     }
-    // Through memory: a loop that the compiler does not unroll would keep the sums there all along.
-    let mut sums = [[0.0; 2 * MAX_LANES]; MR];
-    for i in 0..MR {
-        for j in 0..NV {
-            acc[i][j].store(sums[i].as_mut_ptr().add(j * S::N));
-        }
-    }
-    finish_tile::<S>(&sums, &cp, g.n, column, NV, end);
 }
 
-/// Writes a tile whose last columns may be missing, or that is not the plain product.
+/// Writes the `n` columns of a tile that are left through any activation.
 #[inline(always)]
-unsafe fn finish_tile<S: Simd>(
+unsafe fn activate_tile<S: Simd>(
     sums: &[[Real; 2 * MAX_LANES]],
     c: &[*mut Real],
     n: usize,
-    column: usize,
-    n_vectors: usize,
-    end: End,
+    [scale, shift]: [*const Real; 2],
+    activation: Activation,
 ) {
     for (sums, c) in sums.iter().zip(c) {
-        for j in (0..n_vectors * S::N).step_by(S::N) {
-            let (v, p) = (S::load(sums.as_ptr().add(j)), c.add(j));
-            let left = n.saturating_sub(column + j);
-            let v = match end {
-                End::Replace => v,
-                End::Add => v.add(load_some(p, left)),
-                End::Affine { scale, shift, activation } => {
-                    let (sc, sh) = (scale.as_ptr().add(column + j), shift.as_ptr().add(column + j));
-                    activate(v.fma(S::load(sc), S::load(sh)), activation)
-                }
-            };
-            store_some(v, p, left);
+        for j in (0..n.min(2 * S::N)).step_by(S::N) {
+            let v = S::load(sums.as_ptr().add(j)).fma(S::load(scale.add(j)), S::load(shift.add(j)));
+            store_some(activate(v, activation), c.add(j), n - j);
         }
     }
 }

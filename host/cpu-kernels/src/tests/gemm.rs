@@ -1,5 +1,7 @@
 use super::{ACTIVATIONS, Guarded, Rng, Sum, assert_untouched, for_cases, guarded};
-use crate::gemm::{End, Pixels, Product, Steps, outer_product, outer_product_into, pack, packed_len};
+use crate::gemm::{
+    End, Pixels, Product, Steps, outer_product, outer_product_into, pack, pack_values, packed_len,
+};
 use crate::{Isa, Real};
 
 fn plane(rng: &mut Rng) -> (usize, usize) {
@@ -35,8 +37,14 @@ struct Operand {
 
 impl Operand {
     fn new(rng: &mut Rng, k: usize, n: usize) -> Operand {
-        let rows: Vec<usize> = (0..k).map(|_| rng.size(0..=40)).collect();
-        let columns: Vec<usize> = (0..n).map(|_| rng.size(0..=40)).collect();
+        let anywhere = |rng: &mut Rng, n: usize| (0..n).map(|_| rng.size(0..=40)).collect::<Vec<_>>();
+        // Some lie side by side, as most layers' do.
+        let (mut rows, mut columns) = (anywhere(rng, k), anywhere(rng, n));
+        match rng.size(0..=2) {
+            0 => rows = (3..3 + k).collect(),
+            1 => columns = (5..5 + n).collect(),
+            _ => {}
+        }
         let last = |at: &[usize]| at.iter().max().copied().unwrap_or(0);
         let values = guarded(&rng.values(last(&rows) + last(&columns) + 1, 1.0));
         Operand { rows, columns, values }
@@ -59,6 +67,9 @@ fn a_packed_operand_has_panels_of_two_vectors_padded_with_zeros() {
         let (k, n, width) = (rng.size(0..=9), rng.channels(), 2 * isa.lanes());
         let operand = Operand::new(rng, k, n);
         let packed = operand.packed(isa);
+        let mut computed = guarded(&vec![Real::NAN; packed.len()]);
+        pack_values(isa, (k, n), |row, column| operand.at(row, column), &mut computed);
+        assert_eq!(*computed, *packed);
         let n_padded = n.next_multiple_of(isa.lanes());
         assert_eq!(packed.len(), n_padded * k);
         for column in 0..n_padded {

@@ -3,6 +3,7 @@
 
 use cpu_kernels::Real;
 use cpu_kernels::elementwise::add_to;
+use cpu_kernels::gemm::{Pixels, Steps, outer_product_into};
 use cpu_kernels::norm::period;
 
 use super::core::{Core, Finish, NodeState, Scratch, View, buffer, chunk, for_each, resized, view};
@@ -39,7 +40,7 @@ impl Core {
             }
             let state = &mut self.nodes[idx];
             if std::mem::take(&mut state.has_grad) {
-                self.free.push(std::mem::take(&mut state.grad));
+                self.grad_buffers[self.grad_slots[idx]] = std::mem::take(&mut state.grad);
             }
         }
     }
@@ -50,7 +51,7 @@ impl Core {
         let state = &mut self.nodes[source];
         let is_first = !state.has_grad;
         if is_first {
-            state.grad = self.free.pop().unwrap_or_default();
+            state.grad = std::mem::take(&mut self.grad_buffers[self.grad_slots[source]]);
             buffer(&mut state.grad, state.len);
             state.has_grad = true;
         }
@@ -66,11 +67,20 @@ impl Core {
         let (c, classes) = (self.nodes[input].c, self.graph.classes);
         let (weight, bias) = head_params(&self.layout[idx]);
         let plan = std::mem::take(&mut self.plans[idx]);
-        for (d, xs) in d_logits.chunks_exact(classes).zip(self.pooled.chunks_exact(c)) {
-            for (o, &d) in d.iter().enumerate() {
-                let row = &mut self.grads[weight][o * plan.row..][..plan.row];
-                plan.ins.iter().zip(xs).for_each(|(i, x)| row[*i] += d * x);
-                self.grads[bias][o] += d;
+        for d in d_logits.chunks_exact(classes) {
+            self.grads[bias].iter_mut().zip(d).for_each(|(sum, d)| *sum += d);
+        }
+        let is_prefix = plan.is_prefix();
+        if is_prefix {
+            let a = Pixels { data: d_logits, steps: Steps::dense(self.n, classes) };
+            let b = Pixels { data: &self.pooled, steps: Steps::dense(self.n, c) };
+            let grad = &mut self.grads[weight];
+            outer_product_into(self.isa, (1, self.n), (classes, c), a, b, grad, plan.row);
+        } else {
+            for (d, xs) in d_logits.chunks_exact(classes).zip(self.pooled.chunks_exact(c)) {
+                for (row, d) in self.grads[weight].chunks_exact_mut(plan.row).zip(d) {
+                    plan.ins.iter().zip(xs).for_each(|(i, x)| row[*i] += d * x);
+                }
             }
         }
         if input != 0 {
@@ -82,7 +92,10 @@ impl Core {
                 pixel.fill(0.0);
                 for (o, d) in d_logits[image * classes..][..classes].iter().enumerate() {
                     let (d, row) = (d / pixels as Real, &weight[o * plan.row..][..plan.row]);
-                    pixel.iter_mut().zip(ins).for_each(|(p, i)| *p += d * row[*i]);
+                    match is_prefix {
+                        true => pixel.iter_mut().zip(row).for_each(|(p, w)| *p += d * w),
+                        false => pixel.iter_mut().zip(ins).for_each(|(p, i)| *p += d * row[*i]),
+                    }
                 }
                 drop_features(dropout, image, ins, pixel);
                 for out in out.chunks_exact_mut(c) {

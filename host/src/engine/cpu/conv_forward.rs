@@ -5,8 +5,11 @@ use std::ops::Range;
 
 use cpu_kernels::gemm::{self, End, Product, Steps};
 use cpu_kernels::norm::{period, shifted_sums};
+use cpu_kernels::pool::Pool;
 use cpu_kernels::{Isa, Real};
 
+use super::conv_backward::is_wide;
+use super::conv_wide::WideProduct;
 use super::core::{Core, Scratch, View, buffer, chunk, for_each, view};
 use super::disjoint::Disjoint;
 use super::norm::Split;
@@ -42,17 +45,21 @@ impl Core {
         let split = Split { n_chunks: self.n_chunks(g.macs(), g.n_weights()), n_items, pixels };
         let p = period(self.isa, g.c_out);
         let mut z = std::mem::take(&mut self.nodes[idx].z);
-        let Core { graph, isa, pool, scratch, nodes, packed, parts, plans, .. } = self;
+        let Core { graph, isa, pool, scratch, nodes, packed, parts, plans, whole, n, .. } = self;
+        let (isa, source) = (*isa, view(graph, nodes, input));
+        let is_done = by_pixels && is_wide(&g);
+        if is_done {
+            wide_pixels(isa, pool, source, &g, *n * g.h * g.w, packed, &mut whole[0], &mut z);
+        }
         let out = Disjoint::new(&mut z);
-        let forward =
-            Forward { isa: *isa, g, plan: &plans[idx], source: view(graph, nodes, input), packed, out };
+        let forward = Forward { isa, g, plan: &plans[idx], source, packed, out };
         let sums = Disjoint::new(buffer(parts, split.n_chunks * 3 * p));
         for_each(pool, scratch, split.n_chunks, |chunk_idx, scratch| {
             // SAFETY: every chunk has its own sums.
             let (shift, sums) = unsafe { sums.range(chunk_idx * 3 * p, 3 * p) }.split_at_mut(p);
             sums.fill(0.0);
             let mut is_first = true;
-            let add_up = |z: &[Real]| {
+            let mut add_up = |z: &[Real]| {
                 if !of_batch {
                     return;
                 }
@@ -62,7 +69,10 @@ impl Core {
                 shifted_sums(forward.isa, z, shift, sums);
             };
             let items = chunk(n_items, split.n_chunks, chunk_idx);
-            if by_pixels {
+            if is_done {
+                // SAFETY: every pixel is in one chunk.
+                add_up(unsafe { forward.out.range(items.start * g.c_out, items.len() * g.c_out) })
+            } else if by_pixels {
                 forward.pixels(items, scratch, add_up)
             } else {
                 forward.images(items, scratch, add_up)
@@ -81,6 +91,16 @@ impl Core {
             let d = g.depthwise();
             end += d.packed_len();
             d.pack(weight, &plan.outs, |t| t, &mut buffer(&mut self.packed, end)[start..end]);
+        } else if plan.span > 1 {
+            let (columns, rows) = plan.operand(g);
+            end += gemm::packed_len(self.isa, columns, rows);
+            let value = |row, column| plan.spanned(g, weight, row, column);
+            gemm::pack_values(
+                self.isa,
+                (rows, columns),
+                value,
+                &mut buffer(&mut self.packed, end)[start..end],
+            );
         } else {
             let (ins, c_in) = (&plan.ins, g.group_in());
             for outs in plan.outs.chunks(g.group_out()) {
@@ -159,6 +179,32 @@ impl Forward<'_> {
     }
 }
 
+/// All `m` pixels of a pointwise convolution with many weights.
+///
+/// - `xs`: buffer for what it reads
+#[allow(clippy::too_many_arguments)]
+fn wide_pixels(
+    isa: Isa,
+    pool: &mut Pool,
+    source: View,
+    g: &Geometry,
+    m: usize,
+    packed: &[Real],
+    xs: &mut Vec<Real>,
+    z: &mut [Real],
+) {
+    let xs = buffer(xs, m * g.c_in);
+    let all = Disjoint::new(xs);
+    let block = block_pixels(g);
+    pool.run(m.div_ceil(block), &|idx, _| {
+        let range = idx * block * g.c_in..m.min((idx + 1) * block) * g.c_in;
+        // SAFETY: every pixel is in one task.
+        source.read(isa, range.clone(), unsafe { all.range(range.start, range.len()) });
+    });
+    let product = WideProduct { m, n: g.c_out, k: g.c_in };
+    product.run(isa, pool, xs, packed, &mut z[..m * g.c_out], End::Replace);
+}
+
 /// The groups of a dense or grouped convolution of one padded image, each with its own end.
 pub fn dense_groups<'e>(
     isa: Isa,
@@ -170,7 +216,8 @@ pub fn dense_groups<'e>(
     end: impl Fn(usize) -> End<'e>,
 ) {
     let product = plan.product(g);
-    let len = gemm::packed_len(isa, g.group_out(), g.taps() * g.group_in());
+    let (columns, rows) = plan.operand(g);
+    let len = gemm::packed_len(isa, columns, rows);
     for group in 0..g.groups {
         let (a, c) = (&padded[group * g.group_in()..], &mut z[group * g.group_out()..]);
         product.run(isa, a, &packed[group * len..][..len], c, end(group));

@@ -1,11 +1,14 @@
-//! The backward of a convolution with many weights: parts of their gradient per chunk would take more memory and time
-//! than the products, so both operands of the whole batch are kept and each task adds up its own rows of the gradient.
+//! Convolutions with many weights.
+//!
+//! Their products are cut by columns too: few images a chunk would read all weights again and again. Parts of their
+//! gradient per chunk would take more memory and time than the products, so both operands of the whole batch are kept and
+//! each task adds up its own rows of the gradient.
 
 use std::sync::Mutex;
 
-use cpu_kernels::Real;
 use cpu_kernels::gemm::{End, Pixels, Product, Steps, outer_product_into};
 use cpu_kernels::pool::Pool;
+use cpu_kernels::{Isa, Real};
 
 use super::conv_backward::{Backward, add_transposed};
 use super::core::{Scratch, buffer, chunk, for_each};
@@ -13,6 +16,35 @@ use super::disjoint::Disjoint;
 
 /// Rows of a weight gradient that one task adds up: a multiple of every tile's.
 const ROWS: usize = 48;
+
+/// Rows and columns of a pointwise product that one task computes: multiples of every tile's and panel's.
+const TASK: (usize, usize) = (96, 64);
+
+/// The product of `[m, k]` and the packed `[k, n]`, dense.
+pub struct WideProduct {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+}
+
+impl WideProduct {
+    /// Computes it with all threads.
+    pub fn run(&self, isa: Isa, pool: &mut Pool, a: &[Real], b: &[Real], c: &mut [Real], end: End) {
+        let (m, n, k) = (self.m, self.n, self.k);
+        let n_row_tasks = m.div_ceil(TASK.0);
+        assert_eq!(c.len(), m * n);
+        let all = Disjoint::new(c);
+        pool.run(n_row_tasks * n.div_ceil(TASK.1), &|task_idx, _| {
+            let (row, column) = (task_idx % n_row_tasks * TASK.0, task_idx / n_row_tasks * TASK.1);
+            let (rows, columns) = (TASK.0.min(m - row), TASK.1.min(n - column));
+            let c = all.shared(row * n + column, (rows - 1) * n + columns);
+            let steps = (Steps::dense(rows, k), Steps::dense(rows, n));
+            let product = Product { plane: (1, rows), n: columns, k, taps: &[0], a: steps.0, c: steps.1 };
+            // SAFETY: every row and column of `c` is in one task, and the last one is in bounds.
+            unsafe { product.run_shared(isa, &a[row * k..], &b[column * k..], c, end) }
+        });
+    }
+}
 
 impl Backward<'_> {
     /// Adds the weight gradient to `grad` and writes the input gradient.
@@ -50,7 +82,7 @@ impl Backward<'_> {
         }
     }
 
-    /// The input gradient, by images.
+    /// The input gradient: of a pointwise convolution by rows and columns, of any other by images.
     fn wide_input(
         &self,
         pool: &mut Pool,
@@ -63,19 +95,17 @@ impl Backward<'_> {
         let Some(input) = &self.input else { return };
         let end = if input.visit.is_first { End::Replace } else { End::Add };
         let pointwise = g.is_pointwise();
+        if pointwise {
+            let product = WideProduct { m: n * g.h * g.w, n: g.c_in, k: g.c_out };
+            // SAFETY: no task is under way.
+            let dx = unsafe { input.grad.range(0, n * g.in_len()) };
+            product.run(self.isa, pool, dz, self.packed, dx, end);
+        }
         for_each(pool, scratch, n_chunks, |chunk_idx, _| {
             let images = chunk(n, n_chunks, chunk_idx);
-            if images.is_empty() {
-                return;
-            }
             // SAFETY: every image is in one chunk.
             let dx = unsafe { input.grad.range(images.start * g.in_len(), images.len() * g.in_len()) };
-            if pointwise {
-                let m = images.len() * g.h * g.w;
-                let (a, c) = (Steps::dense(m, g.c_out), Steps::dense(m, g.c_in));
-                let product = Product { plane: (1, m), n: g.c_in, k: g.c_out, taps: &[0], a, c };
-                product.run(self.isa, &dz[images.start * z_len..images.end * z_len], self.packed, dx, end);
-            } else {
+            if !pointwise {
                 for (image, dx) in images.clone().zip(dx.chunks_exact_mut(g.in_len())) {
                     self.dense_input(&dz[image * z_len..(image + 1) * z_len], dx, end);
                 }

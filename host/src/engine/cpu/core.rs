@@ -10,6 +10,7 @@ use cpu_kernels::{Isa, Real};
 use super::disjoint::Disjoint;
 use super::evaluate::Slots;
 use super::image_ops::ImageOp;
+use super::memory::gradient_slots;
 use super::norm::Norm;
 use super::plan::{Geometry, Layer, Plan};
 use crate::engine::{Dropout, NodeParams, Statistics};
@@ -66,8 +67,10 @@ pub struct Core {
     pub dropout: Option<Dropout>,
     /// Which batch norms and statistics are used.
     pub switch: usize,
-    /// Gradient buffers that no node uses now.
-    pub free: Vec<Vec<Real>>,
+    /// Per node, which gradient buffer it uses.
+    pub grad_slots: Vec<usize>,
+    /// Gradient buffers; empty while a node uses it.
+    pub grad_buffers: Vec<Vec<Real>>,
     /// Counts forward passes; a backward must carry the last one's.
     pub generation: u64,
     /// A packed operand.
@@ -110,6 +113,7 @@ impl Core {
         let inputs = inputs.collect();
         let widest_maps = graph.channel_maps(&graph.widest());
         let stored = |idx| graph.weight_map(idx, &widest_maps).map_or(0, |map| map.columns.len());
+        let grad_slots = gradient_slots(&graph);
         Core {
             isa,
             scratch: (0..n_threads).map(|_| Mutex::default()).collect(),
@@ -126,7 +130,8 @@ impl Core {
             frozen: false,
             dropout: None,
             switch: 0,
-            free: Vec::new(),
+            grad_buffers: vec![Vec::new(); grad_slots.iter().max().map_or(0, |slot| slot + 1)],
+            grad_slots,
             generation: 0,
             packed: Vec::new(),
             parts: Vec::new(),
@@ -174,7 +179,7 @@ impl Core {
                 let g = geometry(&self.nodes, &self.planes, idx, &layer);
                 let (c_out, c_in) = ((g.c_out, rows), (g.group_in(), columns));
                 self.plans[idx].select(c_out, c_in, self.stored[idx], g.taps());
-                self.plans[idx].update(&g);
+                self.plans[idx].update(&g, self.isa.lanes());
             } else if let NodeOp::Head { input } = self.graph.nodes[idx].op {
                 let c_in = (self.counts[input], columns);
                 self.plans[idx].select((c, None), c_in, self.stored[idx], 1);

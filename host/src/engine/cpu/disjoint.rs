@@ -11,7 +11,7 @@ pub struct Disjoint<'a> {
     _buffer: PhantomData<&'a mut [Real]>,
 }
 
-// SAFETY: the only access is `range`, whose contract keeps ranges of different threads apart.
+// SAFETY: `range` keeps ranges of different threads apart by its contract, and who writes through `shared` by its own.
 unsafe impl Sync for Disjoint<'_> {}
 
 impl<'a> Disjoint<'a> {
@@ -29,5 +29,12 @@ impl<'a> Disjoint<'a> {
         assert!(start <= self.len && len <= self.len - start);
         // SAFETY: in bounds, and exclusive by the contract above.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
+    }
+
+    /// Where a range begins in which several threads write, each other values.
+    pub fn shared(&self, start: usize, len: usize) -> *mut Real {
+        assert!(start <= self.len && len <= self.len - start);
+        // SAFETY: in bounds.
+        unsafe { self.start.add(start) }
     }
 }

@@ -7,7 +7,7 @@ use super::conv_backward::is_wide;
 use super::conv_forward::block_pixels;
 use super::core::Core;
 use super::plan::Layer;
-use crate::network::NodeOp;
+use crate::network::{Graph, NodeOp};
 use cpu_kernels::Real;
 
 /// Bytes of a training step of the widest subnet.
@@ -30,6 +30,37 @@ impl Memory {
     }
 }
 
+/// Per node, the buffer of its gradient: nodes whose gradients are never alive at one time may share one, and take the
+/// one whose size at the widest fits best.
+pub fn gradient_slots(graph: &Graph) -> Vec<usize> {
+    let (planes, channels) = (graph.node_planes(), graph.node_channels(&graph.widest()));
+    let (mut of, mut lens, mut free) = (vec![None; graph.nodes.len()], Vec::new(), Vec::new());
+    for (idx, node) in graph.nodes.iter().enumerate().rev() {
+        for input in node.op.inputs().into_iter().filter(|&input| input != 0) {
+            let len = planes[input].0 * planes[input].1 * channels[input];
+            if of[input].is_some() {
+                continue;
+            }
+            let slot = best_fit(&free, &lens, len).map_or(lens.len(), |at| free.swap_remove(at));
+            lens.resize(lens.len().max(slot + 1), 0);
+            lens[slot] = len.max(lens[slot]);
+            of[input] = Some(slot);
+        }
+        free.extend(of[idx]);
+    }
+    // The last node and the image have no gradient.
+    of.into_iter().map(Option::unwrap_or_default).collect()
+}
+
+/// Which of the `free` buffers holds `len` values with the least to spare, or else is the largest.
+fn best_fit(free: &[usize], lens: &[usize], len: usize) -> Option<usize> {
+    let waste = |at: &usize| {
+        let found = lens[free[*at]];
+        if found >= len { (false, found) } else { (true, usize::MAX - found) }
+    };
+    (0..free.len()).min_by_key(waste)
+}
+
 impl Core {
     /// What a step of `n` images needs, with the shapes of the widest subnet.
     pub fn memory(&mut self, n: usize) -> Memory {
@@ -44,18 +75,13 @@ impl Core {
         }
     }
 
-    /// The buffers that the backward hands from node to node, see `Core::visit`.
+    /// The buffers that the backward hands from node to node.
     fn gradient_buffers(&self) -> usize {
-        let (mut free, mut of) = (Vec::new(), vec![None; self.nodes.len()]);
-        for (idx, node) in self.graph.nodes.iter().enumerate().rev() {
-            for input in node.op.inputs().into_iter().filter(|&input| input != 0) {
-                let len = self.nodes[input].len;
-                let buffer = of[input].take().or_else(|| free.pop()).unwrap_or(0);
-                of[input] = Some(len.max(buffer));
-            }
-            free.extend(of[idx].take());
-        }
-        free.iter().sum()
+        let largest = |slot: usize| {
+            let of_slot = self.grad_slots.iter().zip(&self.nodes).skip(1).filter(|(of, _)| **of == slot);
+            of_slot.map(|(_, node)| node.len).max().unwrap_or(0)
+        };
+        (0..self.grad_buffers.len()).map(largest).sum()
     }
 
     fn temporaries(&self) -> usize {
@@ -72,8 +98,13 @@ impl Core {
             let p = period(self.isa, g.c_out);
             let forward = self.n_chunks(g.macs(), g.n_weights());
             max(&mut parts, forward * 3 * p);
-            max(&mut packed, g.groups * packed_len(self.isa, g.group_out(), g.taps() * g.group_in()));
-            max(&mut packed, g.groups * g.taps() * packed_len(self.isa, g.group_in(), g.group_out()));
+            if g.is_depthwise {
+                max(&mut packed, g.n_weights());
+            } else {
+                let (columns, rows) = plan.operand(&g);
+                max(&mut packed, g.groups * packed_len(self.isa, columns, rows));
+                max(&mut packed, g.groups * g.taps() * packed_len(self.isa, g.group_in(), g.group_out()));
+            }
             let wide = is_wide(&g);
             let backward = self.n_chunks(2 * g.macs(), if wide { 0 } else { g.n_weights() });
             sums += backward * 2 * period(self.isa, g.c_in);
@@ -109,6 +140,6 @@ impl Core {
             self.scratch.iter().map(|s| of(&mut s.lock().expect("no thread").iter())).sum::<usize>();
         let shared = of(&mut [&self.packed, &self.parts, &self.pooled].into_iter().chain(&self.whole));
         size_of::<Real>()
-            * (nodes + of(&mut self.free.iter()) + scratch + shared + of(&mut self.grads.iter()))
+            * (nodes + of(&mut self.grad_buffers.iter()) + scratch + shared + of(&mut self.grads.iter()))
     }
 }

@@ -1,5 +1,6 @@
 //! The geometry of one convolution at the active channels, and how its products find their operands.
 
+use cpu_kernels::Real;
 use cpu_kernels::depthwise::Depthwise;
 use cpu_kernels::gemm::{Product, Steps};
 use device_bench::Padding;
@@ -113,6 +114,25 @@ impl Geometry {
         self.h_out * self.w_out * self.taps() * self.group_in() * self.c_out
     }
 
+    /// Output pixels of a line that one row of the forward product computes, in vectors of `lanes` columns.
+    ///
+    /// Few output channels would leave most of a vector empty. The channels of neighbouring pixels lie side by side, so a
+    /// row may have those of several; each pixel's weights are zero where only its neighbours look.
+    fn span(&self, lanes: usize) -> usize {
+        if self.is_depthwise || self.groups > 1 {
+            return 1;
+        }
+        // Multiply-adds of a vector for the pixels of a row and a line of the kernel.
+        let cost = |span: usize| self.window(span) * (span * self.c_out).div_ceil(lanes);
+        let spans = [2, 4].into_iter().filter(|&span| self.w_out.is_multiple_of(span));
+        spans.fold(1, |best, span| if cost(span) * best < cost(best) * span { span } else { best })
+    }
+
+    /// Input pixels of a line that `span` output pixels see.
+    fn window(&self, span: usize) -> usize {
+        self.kernel.w + self.stride * (span - 1)
+    }
+
     /// How the pixels under the first tap lie in the padded image.
     pub fn input_steps(&self) -> Steps {
         Steps { pixel: self.stride * self.c_in, line: self.stride * self.padded_row() }
@@ -185,8 +205,12 @@ pub struct Plan {
     /// Offsets in the padded image of the runs that a product adds up: a dense kernel's rows, where all input
     /// channels of a row lie side by side, or a grouped kernel's taps.
     pub runs: Vec<usize>,
-    /// Values of a run.
+    /// Values of a run; the forward's is longer where a row has several pixels.
     pub run: usize,
+    /// Pixels of a row of the forward product.
+    pub span: usize,
+    /// Values of a run of the forward product.
+    pub window: usize,
     /// The border that the classes read.
     pub border: Border,
     /// How pixels of a class lie in the input gradient.
@@ -228,9 +252,10 @@ impl Plan {
             && self.ins.iter().enumerate().all(|(k, i)| k * self.taps == *i)
     }
 
-    /// Plans the products of `g`; keeps its buffers.
-    pub fn update(&mut self, g: &Geometry) {
+    /// Plans the products of `g` with vectors of `lanes`; keeps its buffers.
+    pub fn update(&mut self, g: &Geometry, lanes: usize) {
         self.runs.clear();
+        self.span = g.span(lanes);
         if g.groups == 1 {
             self.run = g.kernel.w * g.c_in;
             self.runs.extend((0..g.kernel.h).map(|ky| ky * g.padded_row()));
@@ -239,6 +264,7 @@ impl Plan {
             let taps = (0..g.taps()).map(|t| t / g.kernel.w * g.padded_row() + t % g.kernel.w * g.c_in);
             self.runs.extend(taps);
         }
+        self.window = if self.span > 1 { g.window(self.span) * g.c_in } else { self.run };
         let s = g.stride;
         // The most taps of a class along a side, less one.
         let (before_y, before_x) = (g.kernel.h.div_ceil(s) - 1, g.kernel.w.div_ceil(s) - 1);
@@ -283,15 +309,32 @@ impl Plan {
         }
     }
 
+    /// Columns and rows of a group's weights in the forward product.
+    pub fn operand(&self, g: &Geometry) -> (usize, usize) {
+        (self.span * g.group_out(), self.runs.len() * self.window)
+    }
+
+    /// The weight of a row and column of [`Plan::operand`], for rows of several pixels.
+    pub fn spanned(&self, g: &Geometry, weight: &[Real], row: usize, column: usize) -> Real {
+        let (ky, x, i) = (row / self.window, row % self.window / g.c_in, row % g.c_in);
+        let (pixel, o) = (column / g.c_out, column % g.c_out);
+        match x.checked_sub(pixel * g.stride).filter(|&kx| kx < g.kernel.w) {
+            Some(kx) => weight[self.outs[o] + self.ins[i] + ky * g.kernel.w + kx],
+            None => 0.0,
+        }
+    }
+
     /// The forward product of one group of a padded image.
     pub fn product(&self, g: &Geometry) -> Product<'_> {
+        let (n, row) = (self.span * g.group_out(), self.span * g.c_out);
+        let a = g.input_steps();
         Product {
-            plane: (g.h_out, g.w_out),
-            n: g.group_out(),
-            k: self.run,
+            plane: (g.h_out, g.w_out / self.span),
+            n,
+            k: self.window,
             taps: &self.runs,
-            a: g.input_steps(),
-            c: Steps::dense(g.w_out, g.c_out),
+            a: Steps { pixel: self.span * a.pixel, ..a },
+            c: Steps::dense(g.w_out / self.span, row),
         }
     }
 }
