@@ -18,6 +18,7 @@ pub mod pool;
 mod simd;
 #[cfg(test)]
 mod tests;
+pub mod winograd;
 
 pub use simd::{Isa, UnknownIsa};
 

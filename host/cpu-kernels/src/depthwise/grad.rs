@@ -2,9 +2,9 @@
 
 #![allow(unsafe_op_in_unsafe_fn)] // kernels are pointer arithmetic under the contract of their safe front
 
-use super::{Depthwise, Inside, PAD, each_vector, load, store, taps3};
+use super::{Depthwise, Inside, PAD, taps3};
 use crate::Real;
-use crate::simd::{Simd, kernel};
+use crate::simd::{Simd, each_vector, kernel, load, store};
 
 /// Adds one row's part of the weight gradient of one vector of channels, 3 × 3, `U` pixels at a time.
 #[inline(always)]

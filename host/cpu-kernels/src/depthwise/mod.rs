@@ -5,7 +5,7 @@
 mod grad;
 
 use self::grad::{input_grad, weight_grad};
-use crate::simd::{Simd, kernel, prefetch};
+use crate::simd::{Simd, each_vector, kernel, load, prefetch, store};
 use crate::{Isa, Real, product, sum};
 
 /// Packed channels are padded to it, whatever the instruction set.
@@ -118,32 +118,6 @@ impl Depthwise {
         unsafe { input_grad(isa, self, dz.as_ptr(), weights.as_ptr(), inside, dx.as_mut_ptr()) }
     }
 }
-
-/// All lanes, or the first `n` of them where a vector is not `FULL`.
-#[inline(always)]
-unsafe fn load<S: Simd, const FULL: bool>(p: *const Real, n: usize) -> S {
-    if FULL { S::load(p) } else { S::load_n(p, n) }
-}
-
-#[inline(always)]
-unsafe fn store<S: Simd, const FULL: bool>(v: S, p: *mut Real, n: usize) {
-    if FULL { v.store(p) } else { v.store_n(p, n) }
-}
-
-/// Calls `$row::<S, .., FULL>(args.., n)` for every vector of channels: `$cv` is its first, of which `n` are left.
-macro_rules! each_vector {
-    ($S:ident, $c:expr, $row:ident, [$($generic:literal),*], |$cv:ident| ($($arg:expr),* $(,)?)) => {{
-        let mut $cv = 0;
-        while $cv + $S::N <= $c {
-            $row::<$S, $($generic,)* true>($($arg,)* $S::N);
-            $cv += $S::N;
-        }
-        if $cv < $c {
-            $row::<$S, $($generic,)* false>($($arg,)* $c - $cv);
-        }
-    }};
-}
-use each_vector;
 
 /// The nine taps of one vector of channels.
 #[inline(always)]

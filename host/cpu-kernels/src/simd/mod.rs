@@ -213,6 +213,41 @@ pub unsafe fn store_some<S: Simd>(v: S, p: *mut Real, n: usize) {
     unsafe { if n >= S::N { v.store(p) } else { v.store_n(p, n) } }
 }
 
+/// All lanes, or the first `n` of them where a vector is not `FULL`.
+///
+/// # Safety
+/// As the trait's loads.
+#[inline(always)]
+pub unsafe fn load<S: Simd, const FULL: bool>(p: *const Real, n: usize) -> S {
+    // SAFETY: the trait's contract.
+    unsafe { if FULL { S::load(p) } else { S::load_n(p, n) } }
+}
+
+/// All lanes, or the first `n` of them where a vector is not `FULL`.
+///
+/// # Safety
+/// As the trait's stores.
+#[inline(always)]
+pub unsafe fn store<S: Simd, const FULL: bool>(v: S, p: *mut Real, n: usize) {
+    // SAFETY: the trait's contract.
+    unsafe { if FULL { v.store(p) } else { v.store_n(p, n) } }
+}
+
+/// Calls `$row::<S, .., FULL>(args.., n)` for every vector of channels: `$cv` is its first, of which `n` are left.
+macro_rules! each_vector {
+    ($S:ident, $c:expr, $row:ident, [$($generic:literal),*], |$cv:ident| ($($arg:expr),* $(,)?)) => {{
+        let mut $cv = 0;
+        while $cv + $S::N <= $c {
+            $row::<$S, $($generic,)* true>($($arg,)* $S::N);
+            $cv += $S::N;
+        }
+        if $cv < $c {
+            $row::<$S, $($generic,)* false>($($arg,)* $c - $cv);
+        }
+    }};
+}
+pub(crate) use each_vector;
+
 /// Declares `$vis unsafe fn $name(isa, args)`, which runs the generic kernel `$imp::<S>` compiled for `isa`.
 macro_rules! kernel {
     ($vis:vis $name:ident, $imp:ident, ($($a:ident : $t:ty),* $(,)?)) => {

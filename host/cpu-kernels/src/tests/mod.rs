@@ -6,6 +6,7 @@ mod front;
 mod gemm;
 mod guarded;
 mod norm;
+mod winograd;
 
 pub use self::guarded::{Guarded, guarded};
 
@@ -127,6 +128,11 @@ impl Sum {
     pub fn and(self, other: Sum) -> Sum {
         let tolerance = self.tolerance() + other.tolerance();
         Sum { tolerance, ..Sum::new(0.0).plus(self.value).plus(other.value) }
+    }
+
+    /// The sum with the tolerance of so many more roundings of its magnitude.
+    pub fn rounded(self, times: f64) -> Sum {
+        Sum { tolerance: self.tolerance + times * exact(Real::EPSILON) * self.magnitude, ..self }
     }
 
     /// `self · scale + shift`.

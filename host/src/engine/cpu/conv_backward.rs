@@ -100,6 +100,9 @@ impl Core {
             let (d, flips) = (g.depthwise(), g.flips());
             let tap = |t| if flips { taps - 1 - t } else { t };
             d.pack(weight, &plan.outs, tap, buffer(&mut self.packed, d.packed_len()));
+        } else if let Some(tiles) = &plan.input_tiles {
+            let value = |i: usize, o: usize, tap: usize| weight[plan.outs[o] + plan.ins[i] + taps - 1 - tap];
+            tiles.pack(self.isa, value, buffer(&mut self.packed, tiles.packed_len(self.isa)));
         } else {
             let mut end = 0;
             for outs in plan.outs.chunks(g.group_out()) {
@@ -179,11 +182,11 @@ impl Backward<'_> {
                 self.depthwise(image, padded, dz, weights, chunk_idx);
                 continue;
             }
-            let dz = buffer(dz, self.plan.border.len);
+            let [dz, tiles] = split(dz, [self.plan.border.len, self.plan.scratch_lens()[1]]);
             self.bordered_dz(image, dz);
             self.outer_products(padded, dz, weights);
             self.write_input(image * g.in_len(), g.in_len(), chunk_idx, |dx, end| {
-                self.dense_input(dz, dx, end);
+                self.dense_input(dz, tiles, dx, end);
             });
         }
     }
@@ -209,8 +212,13 @@ impl Backward<'_> {
     }
 
     /// The input gradient of an image of a dense or grouped convolution.
-    pub fn dense_input(&self, dz: &[Real], dx: &mut [Real], end: End) {
+    ///
+    /// - `tiles`: temporaries, the second of [`Plan::scratch_lens`]
+    pub fn dense_input(&self, dz: &[Real], tiles: &mut [Real], dx: &mut [Real], end: End) {
         let (g, plan) = (&self.g, self.plan);
+        if let Some(winograd) = &plan.input_tiles {
+            return winograd.run(self.isa, &dz[plan.classes[0].from..], self.packed, tiles, dx, end);
+        }
         let (n, k) = (g.group_in(), g.group_out());
         let mut packed = self.packed;
         for group in 0..g.groups {

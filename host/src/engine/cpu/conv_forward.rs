@@ -91,6 +91,10 @@ impl Core {
             let d = g.depthwise();
             end += d.packed_len();
             d.pack(weight, &plan.outs, |t| t, &mut buffer(&mut self.packed, end)[start..end]);
+        } else if let Some(tiles) = &plan.tiles {
+            end += tiles.packed_len(self.isa);
+            let value = |o: usize, i: usize, tap| weight[plan.outs[o] + plan.ins[i] + tap];
+            tiles.pack(self.isa, value, &mut buffer(&mut self.packed, end)[start..end]);
         } else if plan.span > 1 {
             let (columns, rows) = plan.operand(g);
             end += gemm::packed_len(self.isa, columns, rows);
@@ -162,9 +166,10 @@ impl Forward<'_> {
     }
 
     /// Any convolution of some images.
-    fn images(&self, images: Range<usize>, [padded, _]: &mut Scratch, mut done: impl FnMut(&[Real])) {
+    fn images(&self, images: Range<usize>, [padded, tiles]: &mut Scratch, mut done: impl FnMut(&[Real])) {
         let g = &self.g;
         let padded = buffer(padded, g.padded_len());
+        let tiles = buffer(tiles, self.plan.scratch_lens()[0]);
         for image in images {
             self.source.read_padded(self.isa, g, image, padded);
             // SAFETY: every image is in one chunk.
@@ -172,7 +177,7 @@ impl Forward<'_> {
             if g.is_depthwise {
                 g.depthwise().forward(self.isa, padded, self.packed, z);
             } else {
-                dense_groups(self.isa, g, self.plan, padded, self.packed, z, |_| End::Replace);
+                dense_groups(self.isa, g, self.plan, padded, self.packed, tiles, z, |_| End::Replace);
             }
             done(z);
         }
@@ -206,15 +211,22 @@ fn wide_pixels(
 }
 
 /// The groups of a dense or grouped convolution of one padded image, each with its own end.
+///
+/// - `tiles`: temporaries, the first of [`Plan::scratch_lens`]
+#[allow(clippy::too_many_arguments)]
 pub fn dense_groups<'e>(
     isa: Isa,
     g: &Geometry,
     plan: &Plan,
     padded: &[Real],
     packed: &[Real],
+    tiles: &mut [Real],
     z: &mut [Real],
     end: impl Fn(usize) -> End<'e>,
 ) {
+    if let Some(winograd) = &plan.tiles {
+        return winograd.run(isa, padded, packed, tiles, z, end(0));
+    }
     let product = plan.product(g);
     let (columns, rows) = plan.operand(g);
     let len = gemm::packed_len(isa, columns, rows);

@@ -101,13 +101,14 @@ impl Backward<'_> {
             let dx = unsafe { input.grad.range(0, n * g.in_len()) };
             product.run(self.isa, pool, dz, self.packed, dx, end);
         }
-        for_each(pool, scratch, n_chunks, |chunk_idx, _| {
+        for_each(pool, scratch, n_chunks, |chunk_idx, [tiles, _]| {
             let images = chunk(n, n_chunks, chunk_idx);
+            let tiles = buffer(tiles, self.plan.scratch_lens()[1]);
             // SAFETY: every image is in one chunk.
             let dx = unsafe { input.grad.range(images.start * g.in_len(), images.len() * g.in_len()) };
             if !pointwise {
                 for (image, dx) in images.clone().zip(dx.chunks_exact_mut(g.in_len())) {
-                    self.dense_input(&dz[image * z_len..(image + 1) * z_len], dx, end);
+                    self.dense_input(&dz[image * z_len..(image + 1) * z_len], tiles, dx, end);
                 }
             }
             if input.visit.is_last {

@@ -179,7 +179,7 @@ impl Core {
                 let g = geometry(&self.nodes, &self.planes, idx, &layer);
                 let (c_out, c_in) = ((g.c_out, rows), (g.group_in(), columns));
                 self.plans[idx].select(c_out, c_in, self.stored[idx], g.taps());
-                self.plans[idx].update(&g, self.isa.lanes());
+                self.plans[idx].update(&g, self.isa);
             } else if let NodeOp::Head { input } = self.graph.nodes[idx].op {
                 let c_in = (self.counts[input], columns);
                 self.plans[idx].select((c, None), c_in, self.stored[idx], 1);

@@ -188,7 +188,9 @@ impl Evaluate<'_> {
             return;
         }
         let source = View { z: xs, affine: None };
-        let padded = buffer(padded, g.padded_len());
+        let plan = &self.plans[idx];
+        let padded = buffer(padded, g.padded_len() + plan.scratch_lens()[0]);
+        let (padded, tiles) = padded.split_at_mut(g.padded_len());
         for (image, y) in y.chunks_exact_mut(g.out_len()).enumerate() {
             source.read_padded(self.isa, g, image, padded);
             if g.is_depthwise {
@@ -197,7 +199,7 @@ impl Evaluate<'_> {
             } else {
                 let weights = &self.packed[self.starts[idx]..];
                 let end = |_| if g.groups == 1 { end } else { End::Replace };
-                dense_groups(self.isa, g, &self.plans[idx], padded, weights, y, end);
+                dense_groups(self.isa, g, plan, padded, weights, tiles, y, end);
             }
             if g.is_depthwise || g.groups > 1 {
                 affine.apply_in_place(self.isa, y);

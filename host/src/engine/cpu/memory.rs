@@ -1,6 +1,5 @@
 //! What a training needs, known before it starts: every buffer of the engine grows to these sizes and stays.
 
-use cpu_kernels::gemm::packed_len;
 use cpu_kernels::norm::period;
 
 use super::conv_backward::is_wide;
@@ -98,13 +97,8 @@ impl Core {
             let p = period(self.isa, g.c_out);
             let forward = self.n_chunks(g.macs(), g.n_weights());
             max(&mut parts, forward * 3 * p);
-            if g.is_depthwise {
-                max(&mut packed, g.n_weights());
-            } else {
-                let (columns, rows) = plan.operand(&g);
-                max(&mut packed, g.groups * packed_len(self.isa, columns, rows));
-                max(&mut packed, g.groups * g.taps() * packed_len(self.isa, g.group_in(), g.group_out()));
-            }
+            max(&mut packed, plan.forward_len(self.isa, &g).max(plan.input_len(self.isa, &g)));
+            let [forward_scratch, input_scratch] = plan.scratch_lens();
             let wide = is_wide(&g);
             let backward = self.n_chunks(2 * g.macs(), if wide { 0 } else { g.n_weights() });
             sums += backward * 2 * period(self.isa, g.c_in);
@@ -112,8 +106,9 @@ impl Core {
                 max(&mut scratch[0], block_pixels(&g) * g.c_in);
                 max(&mut scratch[1], block_pixels(&g) * g.c_out);
             } else {
-                max(&mut scratch[0], g.padded_len());
-                max(&mut scratch[1], plan.border.len.max(g.out_len()) + g.in_len());
+                max(&mut scratch[0], g.padded_len().max(if wide { input_scratch } else { 0 }));
+                max(&mut scratch[1], forward_scratch);
+                max(&mut scratch[1], plan.border.len.max(g.out_len()) + g.in_len().max(input_scratch));
             }
             if wide {
                 max(&mut whole[0], self.n * g.padded_len());

@@ -1,8 +1,9 @@
 //! The geometry of one convolution at the active channels, and how its products find their operands.
 
-use cpu_kernels::Real;
 use cpu_kernels::depthwise::Depthwise;
-use cpu_kernels::gemm::{Product, Steps};
+use cpu_kernels::gemm::{Product, Steps, packed_len};
+use cpu_kernels::winograd::Winograd;
+use cpu_kernels::{Isa, Real};
 use device_bench::Padding;
 
 use crate::network::{ChannelMap, Conv, ConvKind, Kernel, Linear, NodeId, NodeOp};
@@ -122,10 +123,39 @@ impl Geometry {
         if self.is_depthwise || self.groups > 1 {
             return 1;
         }
-        // Multiply-adds of a vector for the pixels of a row and a line of the kernel.
-        let cost = |span: usize| self.window(span) * (span * self.c_out).div_ceil(lanes);
         let spans = [2, 4].into_iter().filter(|&span| self.w_out.is_multiple_of(span));
-        spans.fold(1, |best, span| if cost(span) * best < cost(best) * span { span } else { best })
+        let cost = |span| self.cost_of_four(span, lanes);
+        spans.fold(1, |best, span| if cost(span) < cost(best) { span } else { best })
+    }
+
+    /// Multiply-adds of a vector of `lanes` that four output pixels take in rows of `span`.
+    fn cost_of_four(&self, span: usize, lanes: usize) -> usize {
+        let vectors = (span * self.c_out).div_ceil(lanes);
+        4 / span * self.kernel.h * self.window(span) * self.c_in * vectors
+    }
+
+    /// Whether its output can be computed in tiles of 2 × 2 pixels.
+    fn has_tiles(&self) -> bool {
+        let is_3x3 = (self.kernel.h, self.kernel.w) == (3, 3);
+        let is_even = self.h_out.is_multiple_of(2) && self.w_out.is_multiple_of(2);
+        is_3x3 && self.stride == 1 && self.groups == 1 && !self.is_depthwise && is_even
+    }
+
+    /// The forward in tiles, if that is faster than rows of `span` pixels.
+    fn tiles(&self, isa: Isa, span: usize) -> Option<Winograd> {
+        let &Geometry { c_in, c_out, h_out, w_out, .. } = self;
+        let tiles = Winograd { c_in, c_out, h_out, w_out, padded_row: self.padded_row() };
+        let direct = self.cost_of_four(span, isa.lanes());
+        (self.has_tiles() && tiles.pays(isa, direct)).then_some(tiles)
+    }
+
+    /// The input gradient in tiles, if that is faster; the output gradient has lines of `line` values.
+    fn input_tiles(&self, isa: Isa, line: usize) -> Option<Winograd> {
+        let &Geometry { c_in, c_out, h, w, .. } = self;
+        let tiles = Winograd { c_in: c_out, c_out: c_in, h_out: h, w_out: w, padded_row: line };
+        let direct = 4 * self.taps() * c_out * c_in.div_ceil(isa.lanes());
+        let is_even = h.is_multiple_of(2) && w.is_multiple_of(2);
+        (self.has_tiles() && is_even && tiles.pays(isa, direct)).then_some(tiles)
     }
 
     /// Input pixels of a line that `span` output pixels see.
@@ -211,6 +241,10 @@ pub struct Plan {
     pub span: usize,
     /// Values of a run of the forward product.
     pub window: usize,
+    /// The forward in tiles, where that is faster than its product.
+    pub tiles: Option<Winograd>,
+    /// The input gradient in tiles, where that is faster than its products.
+    pub input_tiles: Option<Winograd>,
     /// The border that the classes read.
     pub border: Border,
     /// How pixels of a class lie in the input gradient.
@@ -252,10 +286,11 @@ impl Plan {
             && self.ins.iter().enumerate().all(|(k, i)| k * self.taps == *i)
     }
 
-    /// Plans the products of `g` with vectors of `lanes`; keeps its buffers.
-    pub fn update(&mut self, g: &Geometry, lanes: usize) {
+    /// Plans the products of `g`; keeps its buffers.
+    pub fn update(&mut self, g: &Geometry, isa: Isa) {
         self.runs.clear();
-        self.span = g.span(lanes);
+        self.span = g.span(isa.lanes());
+        self.tiles = g.tiles(isa, self.span);
         if g.groups == 1 {
             self.run = g.kernel.w * g.c_in;
             self.runs.extend((0..g.kernel.h).map(|ky| ky * g.padded_row()));
@@ -282,6 +317,7 @@ impl Plan {
         };
         let border_h = before_y + needed(g.h, g.h_out, g.top);
         let line = (before_x + needed(g.w, g.w_out, g.left)) * g.c_out;
+        self.input_tiles = g.input_tiles(isa, line);
         self.border = Border { line, len: border_h * line, first: before_y * line + before_x * g.c_out };
         self.class_steps = Steps { pixel: s * g.c_in, line: s * g.w * g.c_in };
         self.classes.resize_with(s * s, Class::default);
@@ -307,6 +343,34 @@ impl Plan {
                 }
             }
         }
+    }
+
+    /// Values of the packed weights of the forward, of all groups.
+    pub fn forward_len(&self, isa: Isa, g: &Geometry) -> usize {
+        if g.is_depthwise {
+            return g.depthwise().packed_len();
+        }
+        let (columns, rows) = self.operand(g);
+        match &self.tiles {
+            Some(tiles) => tiles.packed_len(isa),
+            None => g.groups * packed_len(isa, columns, rows),
+        }
+    }
+
+    /// Values of the packed weights of the input gradient, of all groups.
+    pub fn input_len(&self, isa: Isa, g: &Geometry) -> usize {
+        if g.is_depthwise {
+            return g.depthwise().packed_len();
+        }
+        match &self.input_tiles {
+            Some(tiles) => tiles.packed_len(isa),
+            None => g.groups * g.taps() * packed_len(isa, g.group_in(), g.group_out()),
+        }
+    }
+
+    /// Temporaries of the forward and of the input gradient, besides their images.
+    pub fn scratch_lens(&self) -> [usize; 2] {
+        [&self.tiles, &self.input_tiles].map(|tiles| tiles.map_or(0, |tiles| tiles.scratch_len()))
     }
 
     /// Columns and rows of a group's weights in the forward product.
