@@ -117,11 +117,9 @@ unsafe fn tile_nn<S: Simd, const MR: usize, const NV: usize>(
     match end {
         End::Replace => {
             store!(|v, _old, j| v);
-            return;
         }
         End::Add => {
             store!(|v, old, j| v.add(old()));
-            return;
         }
         End::Affine { scale, shift, activation } => {
             let (sc, sh) = (scale.as_ptr().add(column), shift.as_ptr().add(column));
