@@ -3,12 +3,12 @@
 
 use std::ops::Range;
 
+use cpu_kernels::disjoint::Disjoint;
 use cpu_kernels::gemm::{self, End, Product, Steps};
 use cpu_kernels::norm::{period, shifted_sums};
 use cpu_kernels::{Isa, Real};
 
 use super::core::{Core, Scratch, View, buffer, chunk, for_each, view};
-use super::disjoint::Disjoint;
 use super::norm::Split;
 use super::plan::{Geometry, Plan};
 

@@ -6,7 +6,6 @@ mod conv_backward;
 mod conv_forward;
 mod conv_wide;
 mod core;
-mod disjoint;
 mod evaluate;
 mod forward;
 mod head;
