@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, Thread};
 
+/// A few microseconds; under Miri, where they would be a minute, few enough that threads sleep.
+const SPINS: u32 = if cfg!(miri) { 20 } else { 20_000 };
+
 type Job = *const (dyn Fn(usize, usize) + Sync);
 
 struct Shared {
@@ -84,7 +87,7 @@ impl Pool {
         let mut spins = 0u32;
         while shared.pending.load(Acquire) != 0 {
             spins += 1;
-            if spins < 20_000 { std::hint::spin_loop() } else { std::thread::yield_now() }
+            if spins < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
         }
         let panics = std::mem::take(&mut *shared.panics.lock().expect("nothing panics under this lock"));
         let first = panics.into_iter().next();
@@ -112,7 +115,7 @@ fn serve(shared: &Shared, thread_idx: usize) {
         let mut spins = 0u32;
         while shared.generation.load(Acquire) == seen {
             spins += 1;
-            if spins < 20_000 {
+            if spins < SPINS {
                 std::hint::spin_loop();
                 continue;
             }
