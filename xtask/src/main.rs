@@ -5,6 +5,7 @@ mod cuda;
 mod demo;
 mod firmware;
 mod fuzz;
+mod miri;
 mod setup;
 mod steps;
 mod test_cuda;
@@ -32,6 +33,9 @@ enum Task {
     },
     /// Feed every parser mutated files and frames: 10^7 a target take an hour.
     Fuzz(fuzz::Options),
+    /// Run the tests of the CPU engine's portable kernels and thread pool under Miri: installs a nightly Rust, takes
+    /// minutes; skipped, with the reason, where there is none.
+    Miri,
     /// Install what is missing (QEMU, Rust targets), or print the command that does.
     Setup,
     /// Kill a small run, and let a board fail, at many random moments; the next one must end with the same bytes.
@@ -57,6 +61,7 @@ fn main() -> Result<()> {
             demo::demo(if fresh { demo::Start::Fresh } else { demo::Start::Resume })
         }
         Task::Fuzz(options) => fuzz::fuzz(&options),
+        Task::Miri => miri::miri(),
         Task::Setup => setup::everything(),
         Task::Torture { kills, faults } => {
             setup::everything()?;
