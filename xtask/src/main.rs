@@ -9,6 +9,7 @@ mod miri;
 mod setup;
 mod steps;
 mod test_cuda;
+mod test_neon;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -51,6 +52,8 @@ enum Task {
     Test,
     /// Compare training on a GPU with the CPU; skipped, with the reason, where there is none.
     TestCuda,
+    /// Run the tests of the CPU engine's NEON kernels on an emulated aarch64: installs QEMU's user mode, takes minutes.
+    TestNeon,
 }
 
 fn main() -> Result<()> {
@@ -72,5 +75,6 @@ fn main() -> Result<()> {
             steps::test()
         }
         Task::TestCuda => test_cuda::test_cuda(),
+        Task::TestNeon => test_neon::test_neon(),
     }
 }
