@@ -172,5 +172,7 @@ impl Engine for CpuEngine {
 
 #[cfg(test)]
 mod any_tests;
+#[cfg(all(test, feature = "engine-f64"))]
+mod difference_tests;
 #[cfg(test)]
 mod tests;
