@@ -48,7 +48,7 @@ enum Task {
         #[arg(long, default_value_t = 50)]
         faults: usize,
     },
-    /// Format, clippy (of the firmware too), all tests, docs: what CI runs.
+    /// Format, clippy (of the firmware too), all tests (of the CPU engine in f64 too), docs: what CI runs.
     Test,
     /// Compare training on a GPU with the CPU; skipped, with the reason, where there is none.
     TestCuda,
