@@ -5,9 +5,11 @@ mod cuda;
 mod demo;
 mod firmware;
 mod fuzz;
+mod miri;
 mod setup;
 mod steps;
 mod test_cuda;
+mod test_neon;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -32,6 +34,9 @@ enum Task {
     },
     /// Feed every parser mutated files and frames: 10^7 a target take an hour.
     Fuzz(fuzz::Options),
+    /// Run the tests of the CPU engine's portable kernels and thread pool under Miri: installs a nightly Rust, takes
+    /// minutes; skipped, with the reason, where there is none.
+    Miri,
     /// Install what is missing (QEMU, Rust targets), or print the command that does.
     Setup,
     /// Kill a small run, and let a board fail, at many random moments; the next one must end with the same bytes.
@@ -43,10 +48,12 @@ enum Task {
         #[arg(long, default_value_t = 50)]
         faults: usize,
     },
-    /// Format, clippy (of the firmware too), all tests, docs: what CI runs.
+    /// Format, clippy (of the firmware too), all tests (of the CPU engine in f64 too), docs: what CI runs.
     Test,
     /// Compare training on a GPU with the CPU; skipped, with the reason, where there is none.
     TestCuda,
+    /// Run the tests of the CPU engine's NEON kernels on an emulated aarch64: installs QEMU's user mode, takes minutes.
+    TestNeon,
 }
 
 fn main() -> Result<()> {
@@ -57,6 +64,7 @@ fn main() -> Result<()> {
             demo::demo(if fresh { demo::Start::Fresh } else { demo::Start::Resume })
         }
         Task::Fuzz(options) => fuzz::fuzz(&options),
+        Task::Miri => miri::miri(),
         Task::Setup => setup::everything(),
         Task::Torture { kills, faults } => {
             setup::everything()?;
@@ -67,5 +75,6 @@ fn main() -> Result<()> {
             steps::test()
         }
         Task::TestCuda => test_cuda::test_cuda(),
+        Task::TestNeon => test_neon::test_neon(),
     }
 }

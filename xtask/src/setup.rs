@@ -1,4 +1,4 @@
-//! What a fresh machine lacks: the Rust targets of the boards and QEMU.
+//! What a fresh machine lacks: Rust targets and QEMU.
 
 use anyhow::{Context, Result, bail};
 use std::path::Path;
@@ -22,12 +22,16 @@ const QEMU: [(&str, &str); 2] =
 /// # Errors
 /// Where something is missing and cannot be installed from here: what it is and the exact command.
 pub fn everything() -> Result<()> {
-    targets()?;
-    qemu()
+    targets(&TARGETS)?;
+    programs(&QEMU)
 }
 
-fn targets() -> Result<()> {
-    let missing: Vec<&str> = TARGETS.into_iter().filter(|t| !has_core(t)).collect();
+/// Installs those of `wanted` that rustc has no `core` for.
+///
+/// # Errors
+/// Where rustup does not: the command.
+pub fn targets(wanted: &[&str]) -> Result<()> {
+    let missing: Vec<&str> = wanted.iter().copied().filter(|t| !has_core(t)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -51,9 +55,13 @@ fn has_core(target: &str) -> bool {
         .is_ok_and(|files| files.flatten().any(|f| f.file_name().to_string_lossy().starts_with("libcore-")))
 }
 
-/// Any QEMU will do here: the virtual boards refuse one that is too old, with both versions.
-fn qemu() -> Result<()> {
-    let packages = missing_packages();
+/// Installs the packages of those of `wanted` (a program, the package of Debian and Ubuntu that has it) that do not
+/// start. Any version will do here: the virtual boards refuse a QEMU that is too old, with both versions.
+///
+/// # Errors
+/// Where something is missing and cannot be installed from here: what it is and the exact command.
+pub fn programs(wanted: &[(&str, &'static str)]) -> Result<()> {
+    let packages = missing_packages(wanted);
     if packages.is_empty() {
         return Ok(());
     }
@@ -64,18 +72,18 @@ fn qemu() -> Result<()> {
             Command::new("sh").args(["-ec", &script]).env("DEBIAN_FRONTEND", "noninteractive").status();
         status.context("sh does not start")?;
     }
-    let packages = missing_packages();
+    let packages = missing_packages(wanted);
     if !packages.is_empty() {
         bail!("{} is not installed; run as root:\n{}", packages.join(" "), install_script(&packages));
     }
     Ok(())
 }
 
-/// Those of QEMU's programs that do not start.
-fn missing_packages() -> Vec<&'static str> {
+/// The packages of the programs that do not start.
+fn missing_packages(wanted: &[(&str, &'static str)]) -> Vec<&'static str> {
     let starts =
         |program: &str| Command::new(program).arg("--version").output().is_ok_and(|out| out.status.success());
-    QEMU.into_iter().filter(|(program, _)| !starts(program)).map(|(_, package)| package).collect()
+    wanted.iter().filter(|(program, _)| !starts(program)).map(|(_, package)| *package).collect()
 }
 
 fn is_root() -> bool {

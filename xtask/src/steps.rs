@@ -23,6 +23,8 @@ pub fn test() -> Result<()> {
     crate::firmware::check()?;
     crate::cuda::check()?;
     cargo("tests", "test --workspace", &[])?;
+    cargo("kernels in f64", "test -p cpu-kernels --features f64 --lib", &[])?;
+    cargo("CPU engine in f64", "test -p edgeslim --features engine-f64 --lib engine::cpu", &[])?;
     cargo("docs", "doc --workspace --no-deps --quiet", &[("RUSTDOCFLAGS", "-D warnings")])?;
     println!("all checks passed in {:.0} s", started.elapsed().as_secs_f64());
     Ok(())

@@ -11,6 +11,7 @@
 //! registers) are tested everywhere, without intrinsics; its intrinsics only on a processor that has them.
 
 pub mod depthwise;
+pub mod disjoint;
 pub mod elementwise;
 pub mod gemm;
 pub mod norm;

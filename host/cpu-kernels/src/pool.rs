@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, Thread};
 
+/// A few microseconds; under Miri, where they would be a minute, few enough that threads sleep.
+const SPINS: u32 = if cfg!(miri) { 20 } else { 20_000 };
+
 type Job = *const (dyn Fn(usize, usize) + Sync);
 
 struct Shared {
@@ -14,8 +17,9 @@ struct Shared {
     next: AtomicUsize,
     n_tasks: AtomicUsize,
     pending: AtomicUsize,
-    /// The first panic of the current job.
-    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    /// Of the current job. Those after the first are kept too: one that is dropped by a worker could panic again, and
+    /// `run` would return before the workers have finished.
+    panics: Mutex<Vec<Box<dyn Any + Send>>>,
     quit: AtomicBool,
     job: UnsafeCell<Option<Job>>,
     parked: Vec<AtomicBool>,
@@ -41,7 +45,7 @@ impl Pool {
             next: 0.into(),
             n_tasks: 0.into(),
             pending: 0.into(),
-            panic: Mutex::default(),
+            panics: Mutex::default(),
             quit: false.into(),
             job: None.into(),
             parked: (0..n_threads).map(|_| false.into()).collect(),
@@ -83,10 +87,11 @@ impl Pool {
         let mut spins = 0u32;
         while shared.pending.load(Acquire) != 0 {
             spins += 1;
-            if spins < 20_000 { std::hint::spin_loop() } else { std::thread::yield_now() }
+            if spins < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
         }
-        let panic = shared.panic.lock().expect("nothing panics under this lock").take();
-        if let Some(panic) = panic {
+        let panics = std::mem::take(&mut *shared.panics.lock().expect("nothing panics under this lock"));
+        let first = panics.into_iter().next();
+        if let Some(panic) = first {
             resume_unwind(panic);
         }
     }
@@ -110,7 +115,7 @@ fn serve(shared: &Shared, thread_idx: usize) {
         let mut spins = 0u32;
         while shared.generation.load(Acquire) == seen {
             spins += 1;
-            if spins < 20_000 {
+            if spins < SPINS {
                 std::hint::spin_loop();
                 continue;
             }
@@ -140,12 +145,7 @@ fn work(shared: &Shared, thread_idx: usize) {
             return;
         }
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job(task_idx, thread_idx))) {
-            let mut first = shared.panic.lock().expect("nothing panics under this lock");
-            match &*first {
-                None => *first = Some(panic),
-                // Dropped here, it could panic, and `run` would return before the workers have finished.
-                Some(_) => std::mem::forget(panic),
-            }
+            shared.panics.lock().expect("nothing panics under this lock").push(panic);
         }
     }
 }

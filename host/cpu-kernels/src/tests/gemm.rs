@@ -1,4 +1,4 @@
-use super::{ACTIVATIONS, Guarded, Rng, Sum, assert_untouched, for_cases, guarded};
+use super::{ACTIVATIONS, Guarded, Rng, Sum, assert_untouched, for_cases, guarded, most};
 use crate::gemm::{
     End, Pixels, Product, Steps, outer_product, outer_product_into, pack, pack_values, packed_len,
 };
@@ -7,8 +7,8 @@ use crate::{Isa, Real};
 fn plane(rng: &mut Rng) -> (usize, usize) {
     match rng.size(0..=3) {
         0 => (1, rng.size(1..=3)),
-        1 => (1, rng.size(1..=30)),
-        _ => (rng.size(1..=5), rng.size(1..=14)),
+        1 => (1, rng.size(1..=most(30, 17))),
+        _ => (rng.size(1..=most(5, 3)), rng.size(1..=most(14, 5))),
     }
 }
 
@@ -87,8 +87,8 @@ fn a_packed_operand_has_panels_of_two_vectors_padded_with_zeros() {
 fn a_product_is_its_sum_over_taps_and_writes_nothing_else() {
     for_cases(600, |isa, rng| {
         let (plane, n) = (plane(rng), rng.channels());
-        let k = if rng.size(0..=1) == 0 { rng.size(0..=5) } else { rng.channels() };
-        let taps: Vec<usize> = (0..rng.size(1..=9)).map(|_| rng.size(0..=50)).collect();
+        let k = if rng.size(0..=1) == 0 { rng.size(0..=5) } else { rng.channels().min(most(70, 9)) };
+        let taps: Vec<usize> = (0..rng.size(1..=most(9, 3))).map(|_| rng.size(0..=50)).collect();
         // Pixels under a kernel overlap.
         let (pixel, line) = (rng.size(0..=k + 3), rng.size(0..=plane.1 * (k + 3)));
         let (a_steps, c_steps) = (Steps { pixel, line }, steps(rng, plane.1, n, 5));

@@ -110,3 +110,21 @@ mod imp {
         }
     }
 }
+
+/// Asks the system, which tells instead of faulting; so does QEMU where it emulates one.
+#[cfg(all(unix, not(miri)))]
+#[test]
+fn the_byte_behind_a_buffer_cannot_be_read() {
+    for n in [0, 1, 5, 4096] {
+        let (values, mut pipe) = (guarded(&vec![1.0; n]), [0; 2]);
+        let end = values.as_ptr_range().end.cast::<u8>();
+        // SAFETY: `write` checks what it reads; the pipe's ends are this test's own.
+        unsafe {
+            assert_eq!(libc::pipe(pipe.as_mut_ptr()), 0);
+            assert_eq!(libc::write(pipe[1], end.wrapping_sub(1).cast(), 1), 1);
+            assert_eq!(libc::write(pipe[1], end.cast(), 1), -1);
+            assert_eq!(std::io::Error::last_os_error().raw_os_error(), Some(libc::EFAULT));
+            pipe.iter().for_each(|end| assert_eq!(libc::close(*end), 0));
+        }
+    }
+}

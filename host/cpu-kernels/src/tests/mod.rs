@@ -29,10 +29,14 @@ pub fn isas() -> Vec<Isa> {
     isas
 }
 
-/// Runs `check(isa, rng)` for `n` random cases (fewer under Miri, which is some thousand times slower) of each
-/// instruction set.
+/// `n`, or what is enough `under_miri`, which is some thousand times slower.
+pub fn most(n: usize, under_miri: usize) -> usize {
+    if cfg!(miri) { under_miri } else { n }
+}
+
+/// Runs `check(isa, rng)` for `n` random cases (under Miri a hundredth of them) of each instruction set.
 pub fn for_cases(n: u64, check: impl Fn(Isa, &mut Rng)) {
-    let n = if cfg!(miri) { n.div_ceil(25) } else { n };
+    let n = if cfg!(miri) { n.div_ceil(100) } else { n };
     for isa in isas() {
         for seed in 0..n {
             println!("{isa}, seed {seed}"); // shown where the test fails
@@ -64,7 +68,7 @@ impl Rng {
         match self.size(0..=3) {
             0 => self.size(1..=4),
             1 => *self.pick(&[7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32, 33, 47, 48, 49]),
-            _ => self.size(1..=if cfg!(miri) { 20 } else { 70 }),
+            _ => self.size(1..=most(70, 20)),
         }
     }
 

@@ -1,4 +1,4 @@
-use super::{ACTIVATIONS, Guarded, Rng, Sum, activate, derivative, exact, for_cases, guarded};
+use super::{ACTIVATIONS, Guarded, Rng, Sum, activate, derivative, exact, for_cases, guarded, most};
 use crate::norm::{Affine, backward, expand, period, shifted_sums};
 use crate::{Activation, Isa, Real};
 
@@ -7,7 +7,7 @@ fn shape(rng: &mut Rng) -> (usize, usize) {
     let c = rng.channels();
     let n = match rng.size(0..=4) {
         0 => rng.size(0..=c),
-        _ => c * rng.size(0..=if cfg!(miri) { 20 } else { 60 }),
+        _ => c * rng.size(0..=most(60, 12)),
     };
     (c, n)
 }

@@ -1,7 +1,7 @@
 //! Every operator, mode and option against the Candle engine in f64, on random graphs.
 
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor, WithDType as _};
 use cpu_kernels::Real;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -11,20 +11,20 @@ use crate::engine::{CandleEngine, CpuEngine, Dropout, Engine, Mode, Params};
 use crate::network::arbitrary;
 use crate::network::{Activation, Channels, Conv, Graph, Linear, NodeOp};
 
-const CPU: Device = Device::Cpu;
+pub(super) const CPU: Device = Device::Cpu;
 
 /// In f32 an input that lies at a corner of an activation may fall on its other side; then only smooth ones are
 /// compared. The feature `engine-f64` compares all.
 const EXACT: bool = size_of::<Real>() == 8;
 
-fn noise(shape: &[usize], seed: u64, dtype: DType) -> Tensor {
+pub(super) fn noise(shape: &[usize], seed: u64, dtype: DType) -> Tensor {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let values: Vec<f64> = (0..shape.iter().product()).map(|_| rng.random_range(-1.0..1.0)).collect();
     Tensor::from_vec(values, shape, &CPU).unwrap().to_dtype(dtype).unwrap()
 }
 
 /// A random graph that the engine can run.
-fn graph(seed: usize) -> Graph {
+pub(super) fn graph(seed: usize) -> Graph {
     let mut graph = arbitrary::any_graph(&arbitrary::genes(seed, 1 + seed % 8));
     for node in &mut graph.nodes {
         match &mut node.op {
@@ -47,7 +47,7 @@ fn graph(seed: usize) -> Graph {
     graph
 }
 
-fn params(graph: &Graph, dtype: DType) -> Params {
+pub(super) fn params(graph: &Graph, dtype: DType) -> Params {
     let params = Params::switchable(graph, 2, 5, &CPU, DType::F64).unwrap();
     let wanted = Params::switchable(graph, 2, 5, &CPU, dtype).unwrap();
     for (idx, ((name, var), (_, to))) in params.vars().into_iter().zip(wanted.vars()).enumerate() {
@@ -93,9 +93,9 @@ fn every_operator_mode_and_option_equals_candles_in_f64() -> Result<()> {
         let mode = if seed % 3 == 0 { Mode::Frozen } else { Mode::Train };
         let xs = noise(&[5, shape.h, shape.w, shape.c], seed as u64, DType::F32);
         let candle = CandleEngine::new(graph.clone(), params(&graph, DType::F64), CPU)?;
-        let cpu = CpuEngine::new(graph.clone(), params(&graph, <Real as candle_core::WithDType>::DTYPE), 2)?;
+        let cpu = CpuEngine::new(graph.clone(), params(&graph, Real::DTYPE), 2)?;
         let b = run(&candle, &xs, &subnets, mode)?;
-        let a = run(&cpu, &xs.to_dtype(<Real as candle_core::WithDType>::DTYPE)?, &subnets, mode)?;
+        let a = run(&cpu, &xs.to_dtype(Real::DTYPE)?, &subnets, mode)?;
         let largest = |v: &[f64]| v.iter().fold(0.0f64, |m, x| m.max(x.abs()));
         let floor = b.iter().map(|v| largest(v)).fold(0.0, f64::max) * 1e-3;
         let names: Vec<String> = cpu.params().vars().into_iter().map(|(name, _)| name).collect();

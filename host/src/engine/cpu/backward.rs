@@ -2,12 +2,12 @@
 //! channel; with them the backward of batch norm is one affine per channel: `dz = ka · g + kb · z + kc`.
 
 use cpu_kernels::Real;
+use cpu_kernels::disjoint::Disjoint;
 use cpu_kernels::elementwise::add_to;
 use cpu_kernels::gemm::{Pixels, Steps, outer_product_into};
 use cpu_kernels::norm::period;
 
 use super::core::{Core, Finish, NodeState, Scratch, View, buffer, chunk, for_each, resized, view};
-use super::disjoint::Disjoint;
 use super::forward::CHUNKS;
 use super::head::{drop_features, head_params};
 use crate::network::{Graph, NodeId, NodeOp};

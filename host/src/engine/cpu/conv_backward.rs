@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use cpu_kernels::depthwise::{Depthwise, Inside};
+use cpu_kernels::disjoint::Disjoint;
 use cpu_kernels::elementwise::add_to;
 use cpu_kernels::gemm::{End, Pixels, Product, Steps, outer_product, packed_len};
 use cpu_kernels::norm::backward;
@@ -12,7 +13,6 @@ use cpu_kernels::{Isa, Real};
 use super::backward::{Visit, finish};
 use super::conv_forward::block_pixels;
 use super::core::{Core, Finish, NodeState, Scratch, View, buffer, chunk, fill_inside, for_each, view};
-use super::disjoint::Disjoint;
 use super::plan::{Geometry, Plan};
 
 /// More weights than this have no parts per chunk.

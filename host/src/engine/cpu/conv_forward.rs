@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use cpu_kernels::disjoint::Disjoint;
 use cpu_kernels::gemm::{self, End, Product, Steps};
 use cpu_kernels::norm::{period, shifted_sums};
 use cpu_kernels::pool::Pool;
@@ -11,7 +12,6 @@ use cpu_kernels::{Isa, Real};
 use super::conv_backward::is_wide;
 use super::conv_wide::WideProduct;
 use super::core::{Core, Scratch, View, buffer, chunk, for_each, view};
-use super::disjoint::Disjoint;
 use super::norm::Split;
 use super::plan::{Geometry, Plan};
 

@@ -6,13 +6,13 @@
 
 use std::sync::Mutex;
 
+use cpu_kernels::disjoint::Disjoint;
 use cpu_kernels::gemm::{End, Pixels, Product, Steps, outer_product_into};
 use cpu_kernels::pool::Pool;
 use cpu_kernels::{Isa, Real};
 
 use super::conv_backward::{Backward, add_transposed};
 use super::core::{Scratch, buffer, chunk, for_each};
-use super::disjoint::Disjoint;
 
 /// Rows of a weight gradient that one task adds up: a multiple of every tile's.
 const ROWS: usize = 48;

@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::Mutex;
 
+use cpu_kernels::disjoint::Disjoint;
 use cpu_kernels::norm::{Affine, expand, period};
 use cpu_kernels::pool::Pool;
 use cpu_kernels::{Isa, Real};
 
-use super::disjoint::Disjoint;
 use super::evaluate::Slots;
 use super::image_ops::ImageOp;
 use super::memory::gradient_slots;

@@ -1,13 +1,13 @@
 //! Inference with running statistics: nothing is kept for a backward, so a few images go through the whole network
 //! before the next, in buffers that stay in a core's cache, and batch norm and activation end each product.
 
+use cpu_kernels::disjoint::Disjoint;
 use cpu_kernels::elementwise::add_activate;
 use cpu_kernels::gemm::{End, Product, Steps, packed_len};
 use cpu_kernels::{Isa, Real};
 
 use super::conv_forward::dense_groups;
 use super::core::{Core, NodeState, View, affine, buffer, chunk, resized};
-use super::disjoint::Disjoint;
 use super::head::{Classifier, average, head_params};
 use super::image_ops::ImageOp;
 use super::plan::{Geometry, Layer, Plan};

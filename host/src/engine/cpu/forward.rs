@@ -1,10 +1,10 @@
 //! Forward pass: every node leaves its raw output; consumers apply its batch norm and activation when they read it.
 
 use cpu_kernels::Real;
+use cpu_kernels::disjoint::Disjoint;
 use cpu_kernels::elementwise::add_to;
 
 use super::core::{Core, View, buffer, chunk, for_each, view};
-use super::disjoint::Disjoint;
 use crate::engine::Mode;
 use crate::network::{Channels, NodeId, NodeOp};
 

@@ -1,10 +1,10 @@
 //! The head: global average pooling, dropout and a linear classifier.
 
+use cpu_kernels::disjoint::Disjoint;
 use cpu_kernels::elementwise::add_pixels;
 use cpu_kernels::{Isa, Real};
 
 use super::core::{Core, buffer, chunk, for_each, view};
-use super::disjoint::Disjoint;
 use super::forward::CHUNKS;
 use super::plan::Plan;
 use crate::engine::{Dropout, NodeParams};

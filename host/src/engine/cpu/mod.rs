@@ -6,7 +6,6 @@ mod conv_backward;
 mod conv_forward;
 mod conv_wide;
 mod core;
-mod disjoint;
 mod evaluate;
 mod forward;
 mod head;
@@ -173,5 +172,7 @@ impl Engine for CpuEngine {
 
 #[cfg(test)]
 mod any_tests;
+#[cfg(all(test, feature = "engine-f64"))]
+mod difference_tests;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,13 @@ use super::*;
 use crate::engine::CandleEngine;
 use crate::network::{Activation, Conv, ConvKind, Kernel, Node, NodeOp, Unit};
 
+const DTYPE: DType = Real::DTYPE;
+
+/// What rounding leaves: `in_f32`, or with the feature `engine-f64` 1e-9, through corners of activations too.
+fn tolerance(in_f32: f64) -> f64 {
+    if DTYPE == DType::F64 { 1e-9 } else { in_f32 }
+}
+
 /// Builds small graphs; the spatial sizes and paddings are deliberately uneven.
 struct Builder(Graph);
 
@@ -100,7 +107,8 @@ fn random(shape: &[usize], seed: u64) -> Tensor {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let n = shape.iter().product();
     let values: Vec<f32> = (0..n).map(|_| (rng.next_u32() >> 8) as f32 / (1 << 23) as f32 - 1.0).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).expect("the shape holds the values")
+    let values = Tensor::from_vec(values, shape, &Device::Cpu).expect("the shape holds the values");
+    values.to_dtype(DTYPE).expect("a cast")
 }
 
 fn images(graph: &Graph, n: usize, seed: u64) -> Tensor {
@@ -154,12 +162,12 @@ fn assert_close(graph: &Graph, names: &Params, a: &[Vec<f64>], b: &[Vec<f64>], t
     }
 }
 
-fn compare_with_candle(act: Activation, tolerance: f64) -> Result<()> {
-    graphs(act).into_iter().try_for_each(|graph| compare_graph_with_candle(graph, tolerance))
+fn compare_with_candle(act: Activation, in_f32: f64) -> Result<()> {
+    graphs(act).into_iter().try_for_each(|graph| compare_graph_with_candle(graph, in_f32))
 }
 
-fn compare_graph_with_candle(graph: Graph, tolerance: f64) -> Result<()> {
-    let (ours, exact) = (params(&graph, DType::F32), params(&graph, DType::F64));
+fn compare_graph_with_candle(graph: Graph, in_f32: f64) -> Result<()> {
+    let (ours, exact) = (params(&graph, DTYPE), params(&graph, DType::F64));
     let candle = CandleEngine::new(graph.clone(), exact, Device::Cpu)?;
     for isa in [Isa::PORTABLE, Isa::detect()] {
         let engine = CpuEngine::with_isa(graph.clone(), ours.clone(), 2, isa)?;
@@ -168,7 +176,7 @@ fn compare_graph_with_candle(graph: Graph, tolerance: f64) -> Result<()> {
             let subnets = [graph.widest(), some_channels(&graph, seed), some_channels(&graph, seed + 9)];
             let a = gradients(&engine, &xs, &subnets)?;
             let b = gradients(&candle, &xs, &subnets)?;
-            assert_close(&graph, &ours, &a, &b, tolerance);
+            assert_close(&graph, &ours, &a, &b, tolerance(in_f32));
         }
     }
     Ok(())
@@ -242,7 +250,7 @@ fn any_number_of_threads_gives_the_same_bits() -> Result<()> {
     for graph in graphs(Relu) {
         let (xs, subnets) = (images(&graph, 13, 3), [graph.widest(), some_channels(&graph, 6)]);
         let run = |threads: usize| {
-            gradients(&CpuEngine::new(graph.clone(), params(&graph, DType::F32), threads)?, &xs, &subnets)
+            gradients(&CpuEngine::new(graph.clone(), params(&graph, DTYPE), threads)?, &xs, &subnets)
         };
         let one = run(1)?;
         assert_eq!(one, run(2)?);
@@ -255,15 +263,15 @@ fn any_number_of_threads_gives_the_same_bits() -> Result<()> {
 fn calibration_averages_every_batch_equally_and_evaluation_uses_it() -> Result<()> {
     for graph in graphs(Relu) {
         let channels = some_channels(&graph, 2);
-        let cpu = CpuEngine::new(graph.clone(), params(&graph, DType::F32), 2)?;
-        let candle = CandleEngine::new(graph.clone(), params(&graph, DType::F32), Device::Cpu)?;
+        let cpu = CpuEngine::new(graph.clone(), params(&graph, DTYPE), 2)?;
+        let candle = CandleEngine::new(graph.clone(), params(&graph, DTYPE), Device::Cpu)?;
         assert!(cpu.logits(&images(&graph, 2, 1), &channels, Mode::Evaluate).is_err());
         let mut first_means = Vec::new();
         for seed in 0..3 {
             let xs = images(&graph, 6, seed);
             cpu.logits(&xs, &channels, Mode::Calibrate)?;
             candle.logits(&xs, &channels, Mode::Calibrate)?;
-            let alone = CpuEngine::new(graph.clone(), params(&graph, DType::F32), 1)?;
+            let alone = CpuEngine::new(graph.clone(), params(&graph, DTYPE), 1)?;
             alone.logits(&xs, &channels, Mode::Calibrate)?;
             first_means.push(alone.statistics().nodes[1].clone().expect("node 1 is a convolution").mean[0]);
         }
@@ -279,7 +287,7 @@ fn calibration_averages_every_batch_equally_and_evaluation_uses_it() -> Result<(
         let xs = images(&graph, 4, 50);
         let (a, b) =
             (cpu.logits(&xs, &channels, Mode::Evaluate)?, candle.logits(&xs, &channels, Mode::Evaluate)?);
-        assert!((a - b)?.abs()?.max_all()?.to_scalar::<f32>()? < 1e-3);
+        assert!((a - b)?.abs()?.max_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()? < 1e-3);
     }
     Ok(())
 }
@@ -287,7 +295,7 @@ fn calibration_averages_every_batch_equally_and_evaluation_uses_it() -> Result<(
 #[test]
 fn a_stale_backward_is_refused() -> Result<()> {
     let graph = separable(Relu);
-    let engine = CpuEngine::new(graph.clone(), params(&graph, DType::F32), 2)?;
+    let engine = CpuEngine::new(graph.clone(), params(&graph, DTYPE), 2)?;
     let xs = images(&graph, 3, 1);
     let stale = engine.logits(&xs, &graph.widest(), Mode::Train)?;
     let fresh = engine.logits(&xs, &graph.widest(), Mode::Train)?;
@@ -303,7 +311,7 @@ fn the_memory_of_a_step_is_stated_before() -> Result<()> {
     let options = crate::network::zoo::ZooOptions::default();
     for name in ["mobilenet-v1", "resnet-8", "mobilenet-v2"] {
         let graph = crate::network::zoo::network(name, shape, 10, options).expect("a network of the zoo");
-        let engine = CpuEngine::new(graph.clone(), params(&graph, DType::F32), 2)?;
+        let engine = CpuEngine::new(graph.clone(), params(&graph, DTYPE), 2)?;
         let stated = engine.memory(16);
         for channels in [graph.widest(), graph.smallest(), graph.widest()] {
             let xs = images(&graph, 16, 1);
