@@ -11,6 +11,7 @@ mod evaluate;
 mod forward;
 mod head;
 mod image_ops;
+mod loans;
 mod memory;
 mod norm;
 mod op;
@@ -24,6 +25,7 @@ use candle_core::{Device, Error, Result, Tensor, Var, WithDType, bail};
 use cpu_kernels::{Isa, Real};
 
 use self::core::Core;
+use self::loans::Loans;
 pub use self::memory::Memory;
 use self::op::NetOp;
 use super::statistics::batch_checked;
@@ -80,11 +82,10 @@ impl CpuEngine {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
-        let lens: Vec<usize> = vars.iter().map(|var| var.elem_count()).collect();
         let core = Arc::new(Mutex::new(Core::new(
             graph.clone(),
             params.nodes().to_vec(),
-            &lens,
+            Loans::new(&vars)?,
             params.n_switches(),
             threads,
             isa,
@@ -102,8 +103,10 @@ impl Engine for CpuEngine {
     fn logits(&self, images: &Tensor, channels: &Channels, mode: Mode) -> Result<Tensor> {
         batch_checked(&self.graph, images, channels)?;
         if mode.uses_running() {
-            let core = self.core();
-            core.statistics[core.switch].check(&self.graph, channels)?;
+            let mut core = self.core();
+            let Core { statistics, switch, counts, .. } = &mut *core;
+            self.graph.node_channels_into(channels, counts);
+            statistics[*switch].check(&self.graph, counts)?;
         }
         let op = NetOp {
             core: self.core.clone(),
@@ -117,9 +120,8 @@ impl Engine for CpuEngine {
     }
 
     fn take_grads(&self, store: &mut GradStore) -> Result<()> {
-        for (grad, var) in self.core().grads.iter_mut().zip(&*self.vars) {
-            let sum = std::mem::replace(grad, vec![0.0; grad.len()]);
-            store.insert(var, Tensor::from_vec(sum, var.shape(), &Device::Cpu)?);
+        for (grad, var) in self.core().lend()?.iter().zip(&*self.vars) {
+            store.insert(var, grad.clone());
         }
         Ok(())
     }
