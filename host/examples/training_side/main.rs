@@ -4,6 +4,7 @@
 
 mod exchange;
 mod limits;
+mod loading;
 mod session;
 mod work;
 
@@ -39,6 +40,8 @@ enum Request {
     Open { net: String, threads: usize, engine: session::EngineKind },
     /// Time of one step a seed; a sandwich step draws its random subnets from its seed.
     Run { what: What, batch: usize, seeds: Vec<u64> },
+    /// Times of loading batches and of the steps on them.
+    Loading { batch: usize, steps: usize },
     /// Subnets of the sandwich steps of these seeds, and the one that is evaluated.
     Subnets { seeds: Vec<u64> },
     /// Floating-point operations and bytes that one step cannot do without.
@@ -82,6 +85,7 @@ fn answer(request: Request, session: &mut Option<Session>) -> Result<Value> {
         Request::Run { what, batch, seeds } => Ok(json!({ "ms": session.run(what, batch, &seeds)? })),
         Request::Subnets { seeds } => Ok(session.subnets(&seeds)),
         Request::Work { what, batch, seeds } => Ok(session.work(what, batch, &seeds)),
+        Request::Loading { batch, steps } => loading::measure(session, batch, steps),
         Request::Export { path, batch, seed } => exchange::export(session, &path, batch, seed),
         Request::Open { .. } | Request::Describe { .. } | Request::Limits { .. } | Request::Memory => {
             unreachable!("answered above")

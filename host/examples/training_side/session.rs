@@ -20,7 +20,8 @@ use serde_json::{Value, json};
 use crate::What;
 use crate::work::{Work, work};
 
-const CLASSES: usize = 10;
+/// Of every network.
+pub const CLASSES: usize = 10;
 const SGD: SgdParams = SgdParams { learning_rate: 1e-3, momentum: 0.9, weight_decay: 1e-4 };
 /// The subnet that is evaluated is drawn from it: every unit at any of its bins.
 const EVALUATED: u64 = 11;
@@ -52,6 +53,7 @@ fn graph(name: &str) -> Result<Graph> {
         "mb28" => ("mobilenet-v1", 28, 1),
         "mb32" => ("mobilenet-v1", 32, 3),
         "mobilenet-v1" => ("mobilenet-v1-imagenet", 32, 3),
+        "demo" => ("mobilenet-v1-tiny", 28, 1),
         "mobilenet-v2" | "resnet-8" | "resnet-20" => (name, 32, 3),
         _ => bail!("no network of the benchmark is called `{name}`"),
     };
@@ -171,6 +173,11 @@ impl Session {
     /// The engine.
     pub fn engine(&self) -> &dyn Engine {
         &*self.engine
+    }
+
+    /// The engine and its optimiser.
+    pub fn parts(&mut self) -> (&dyn Engine, &mut NesterovSgd) {
+        (&*self.engine, &mut self.sgd)
     }
 
     /// The subnet that is evaluated.

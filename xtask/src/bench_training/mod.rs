@@ -4,6 +4,7 @@
 
 mod agreement;
 mod cases;
+mod loading;
 mod measure;
 mod processes;
 mod report;
