@@ -6,6 +6,7 @@ mod exchange;
 mod limits;
 mod loading;
 mod session;
+mod tasks;
 mod work;
 
 use std::io::{BufRead as _, Write as _};
@@ -42,6 +43,8 @@ enum Request {
     Run { what: What, batch: usize, seeds: Vec<u64> },
     /// Times of loading batches and of the steps on them.
     Loading { batch: usize, steps: usize },
+    /// Times of every task of a training step on one thread.
+    Tasks { what: What, batch: usize, repeats: usize },
     /// Subnets of the sandwich steps of these seeds, and the one that is evaluated.
     Subnets { seeds: Vec<u64> },
     /// Floating-point operations and bytes that one step cannot do without.
@@ -86,6 +89,10 @@ fn answer(request: Request, session: &mut Option<Session>) -> Result<Value> {
         Request::Subnets { seeds } => Ok(session.subnets(&seeds)),
         Request::Work { what, batch, seeds } => Ok(session.work(what, batch, &seeds)),
         Request::Loading { batch, steps } => loading::measure(session, batch, steps),
+        Request::Tasks { what, batch, repeats } => {
+            let (images, labels) = session.batch(batch)?;
+            tasks::record(session.engine().graph(), what, &images, &labels, repeats)
+        }
         Request::Export { path, batch, seed } => exchange::export(session, &path, batch, seed),
         Request::Open { .. } | Request::Describe { .. } | Request::Limits { .. } | Request::Memory => {
             unreachable!("answered above")

@@ -22,7 +22,8 @@ use crate::work::{Work, work};
 
 /// Of every network.
 pub const CLASSES: usize = 10;
-const SGD: SgdParams = SgdParams { learning_rate: 1e-3, momentum: 0.9, weight_decay: 1e-4 };
+/// Of every step.
+pub const SGD: SgdParams = SgdParams { learning_rate: 1e-3, momentum: 0.9, weight_decay: 1e-4 };
 /// The subnet that is evaluated is drawn from it: every unit at any of its bins.
 const EVALUATED: u64 = 11;
 

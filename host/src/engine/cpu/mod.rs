@@ -65,6 +65,14 @@ impl CpuEngine {
         self.core().memory(n)
     }
 
+    /// Runs `step` on one thread; returns its result and the seconds of every task of each of its parallel sections,
+    /// for the schedule of any number of threads.
+    pub fn recorded<R>(&self, step: impl FnOnce() -> R) -> (R, Vec<Vec<f64>>) {
+        self.core().pool.record();
+        let result = step();
+        (result, self.core().pool.recorded())
+    }
+
     /// The instruction set that its kernels use.
     pub fn isa(&self) -> Isa {
         self.core().isa
