@@ -41,6 +41,8 @@ enum Request {
     Open { net: String, threads: usize, engine: session::EngineKind },
     /// Time of one step a seed; a sandwich step draws its random subnets from its seed.
     Run { what: What, batch: usize, seeds: Vec<u64> },
+    /// Time of steps at which every unit has the same width, a share of its full count, and their work.
+    Width { what: What, batch: usize, width: f64, steps: usize },
     /// Times of loading batches and of the steps on them.
     Loading { batch: usize, steps: usize },
     /// Times of every task of a training step on one thread.
@@ -88,6 +90,7 @@ fn answer(request: Request, session: &mut Option<Session>) -> Result<Value> {
         Request::Run { what, batch, seeds } => Ok(json!({ "ms": session.run(what, batch, &seeds)? })),
         Request::Subnets { seeds } => Ok(session.subnets(&seeds)),
         Request::Work { what, batch, seeds } => Ok(session.work(what, batch, &seeds)),
+        Request::Width { what, batch, width, steps } => session.width(what, batch, width, steps),
         Request::Loading { batch, steps } => loading::measure(session, batch, steps),
         Request::Tasks { what, batch, repeats } => {
             let (images, labels) = session.batch(batch)?;

@@ -12,6 +12,7 @@ mod rounds;
 mod scaling;
 mod side;
 mod venv;
+mod widths;
 
 use anyhow::{Context, Result, bail};
 use cases::{Net, Simd, What};
@@ -37,6 +38,9 @@ pub struct Options {
     /// Batches of 64, all threads, few rounds, no torch.compile: three minutes once all is installed.
     #[arg(long)]
     quick: bool,
+    /// Time of narrower subnets over the widest's, ours alone: docs/training-widths.json and .png.
+    #[arg(long, conflicts_with_all = ["json", "quick", "net", "what", "simd", "scaling"])]
+    widths: bool,
     /// What 8 to 64 threads would do, from the tasks of steps on one thread, ours alone.
     #[arg(long, conflicts_with_all = ["json", "quick", "what", "simd", "threads"])]
     scaling: bool,
@@ -73,6 +77,10 @@ pub fn run(options: &Options) -> Result<()> {
     let ours = build(root)?;
     if options.scaling {
         return scaling::run(Ours::start(&ours, None, &dir)?, &all_or(&options.net), &dir);
+    }
+    if options.widths {
+        let threads = options.threads.first().map_or(n_cores().min(2), |&n| n as usize);
+        return widths::run(root, Ours::start(&ours, None, &dir)?, threads);
     }
     let script = dir.join("torch_side.py");
     std::fs::write(&script, TORCH_SIDE).with_context(|| script.display().to_string())?;
