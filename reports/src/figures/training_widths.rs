@@ -86,9 +86,10 @@ pub fn series(record: &Record) -> Result<Data, ChartError> {
     };
     let of = |name: &Option<String>| name.clone().unwrap_or_else(|| "unknown".into());
     let subtitle = format!(
-        "{} · {} · {threads} threads · batch {batch} · least of all repetitions",
+        "{} · {} · {threads} {} · batch {batch} · least of all repetitions",
         of(processor),
-        of(simd)
+        of(simd),
+        if *threads == 1 { "thread" } else { "threads" }
     );
     Ok(Data { subtitle, panels })
 }
@@ -116,7 +117,7 @@ pub fn draw(data: &Data, path: &Path) -> Result<(), ChartError> {
     let entry = |(i, name): (usize, &&str)| ((*name).to_owned(), look(i).0, look(i).1);
     let legend: Vec<_> = LINES.iter().enumerate().map(entry).collect();
     render(path, SIZE, |area| {
-        let title = "A narrower subnet takes the time of its MACs and bytes";
+        let title = "Time of a narrower subnet, beside its MACs and bytes";
         let below = header(area, title, &data.subtitle, &legend)?;
         let areas = below.split_evenly((1, data.panels.len()));
         areas.iter().zip(&data.panels).try_for_each(|(part, panel)| draw_panel(area, part, panel))

@@ -53,7 +53,7 @@ pub fn run(root: &Path, mut ours: Ours, threads: usize) -> Result<()> {
         networks.push(json!({ "name": net.name(), "plain": points(&plain), "evaluate": points(&evaluate) }));
     }
     let record = json!({
-        "command": "cargo xtask bench-training --widths",
+        "command": format!("cargo xtask bench-training --widths --threads {threads}"),
         "processor": processor(),
         "simd": simd,
         "threads": threads,
