@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, Thread};
+use std::time::Instant;
 
 /// A few microseconds; under Miri, where they would be a minute, few enough that threads sleep.
 const SPINS: u32 = if cfg!(miri) { 20 } else { 20_000 };
@@ -35,6 +36,7 @@ unsafe impl Send for Shared {}
 pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
+    recorded: Option<Vec<Vec<f64>>>,
 }
 
 impl Pool {
@@ -55,7 +57,17 @@ impl Pool {
             std::thread::spawn(move || serve(&shared, thread_idx))
         };
         let workers = (1..n_threads).map(spawn).collect();
-        Pool { shared, workers }
+        Pool { shared, workers, recorded: None }
+    }
+
+    /// Until [`Pool::recorded`], tasks run one after the other on the caller and their times are kept.
+    pub fn record(&mut self) {
+        self.recorded = Some(Vec::new());
+    }
+
+    /// Seconds of every task of every [`Pool::run`] since [`Pool::record`], in order.
+    pub fn recorded(&mut self) -> Vec<Vec<f64>> {
+        self.recorded.take().unwrap_or_default()
     }
 
     /// Calls `task(task_idx, thread_idx)` once for every `task_idx < n_tasks`; returns when all are done. No two
@@ -64,6 +76,10 @@ impl Pool {
     /// # Panics
     /// With the first panic of a task, once no task runs any more; the pool can be used again.
     pub fn run(&mut self, n_tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.push(timed(n_tasks, task));
+            return;
+        }
         if self.workers.is_empty() || n_tasks <= 1 {
             (0..n_tasks).for_each(|task_idx| task(task_idx, 0));
             return;
@@ -106,6 +122,19 @@ impl Drop for Pool {
             let _ = worker.join();
         }
     }
+}
+
+/// Runs the tasks one after the other; returns the seconds of each.
+fn timed(n_tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) -> Vec<f64> {
+    let mut seconds = Vec::with_capacity(n_tasks);
+    let mut started = Instant::now();
+    for task_idx in 0..n_tasks {
+        task(task_idx, 0);
+        let ended = Instant::now();
+        seconds.push((ended - started).as_secs_f64());
+        started = ended;
+    }
+    seconds
 }
 
 /// Waits for jobs until the pool is dropped.
@@ -193,6 +222,23 @@ mod tests {
                 assert_eq!(sum.load(SeqCst), 45);
             }
         }
+    }
+
+    #[test]
+    fn a_recording_has_the_time_of_every_task_of_every_run() {
+        let mut pool = Pool::new(2);
+        pool.record();
+        let sleep = |idx: usize, thread_idx: usize| {
+            assert_eq!(thread_idx, 0);
+            std::thread::sleep(std::time::Duration::from_millis(10 * idx as u64));
+        };
+        pool.run(3, &sleep);
+        pool.run(1, &sleep);
+        let recorded = pool.recorded();
+        assert_eq!(recorded.iter().map(Vec::len).collect::<Vec<_>>(), [3, 1]);
+        assert!(recorded[0][1] >= 0.01 && recorded[0][2] >= 0.02 && recorded[1][0] < 0.01, "{recorded:?}");
+        pool.run(3, &|_, _| ());
+        assert!(pool.recorded().is_empty());
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::session::Session;
 pub fn export(session: &mut Session, path: &Path, batch: usize, seed: u64) -> Result<Value> {
     let (images, labels) = session.noise(batch, seed)?;
     perturb(session.engine().params(), seed)?;
-    session.calibrate(&images)?;
+    session.calibrate(&images, &session.evaluated())?;
     let engine = session.engine();
     let vars = engine.params().vars();
     let mut tensors = HashMap::from([("images".into(), images.clone()), ("labels".into(), labels.clone())]);

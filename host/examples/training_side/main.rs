@@ -4,7 +4,9 @@
 
 mod exchange;
 mod limits;
+mod loading;
 mod session;
+mod tasks;
 mod work;
 
 use std::io::{BufRead as _, Write as _};
@@ -39,6 +41,12 @@ enum Request {
     Open { net: String, threads: usize, engine: session::EngineKind },
     /// Time of one step a seed; a sandwich step draws its random subnets from its seed.
     Run { what: What, batch: usize, seeds: Vec<u64> },
+    /// Time of steps at which every unit has the same width, a share of its full count, and their work.
+    Width { what: What, batch: usize, width: f64, steps: usize },
+    /// Times of loading batches and of the steps on them.
+    Loading { batch: usize, steps: usize },
+    /// Times of every task of a training step on one thread.
+    Tasks { what: What, batch: usize, repeats: usize },
     /// Subnets of the sandwich steps of these seeds, and the one that is evaluated.
     Subnets { seeds: Vec<u64> },
     /// Floating-point operations and bytes that one step cannot do without.
@@ -82,6 +90,12 @@ fn answer(request: Request, session: &mut Option<Session>) -> Result<Value> {
         Request::Run { what, batch, seeds } => Ok(json!({ "ms": session.run(what, batch, &seeds)? })),
         Request::Subnets { seeds } => Ok(session.subnets(&seeds)),
         Request::Work { what, batch, seeds } => Ok(session.work(what, batch, &seeds)),
+        Request::Width { what, batch, width, steps } => session.width(what, batch, width, steps),
+        Request::Loading { batch, steps } => loading::measure(session, batch, steps),
+        Request::Tasks { what, batch, repeats } => {
+            let (images, labels) = session.batch(batch)?;
+            tasks::record(session.engine().graph(), what, &images, &labels, repeats)
+        }
         Request::Export { path, batch, seed } => exchange::export(session, &path, batch, seed),
         Request::Open { .. } | Request::Describe { .. } | Request::Limits { .. } | Request::Memory => {
             unreachable!("answered above")

@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use edgeslim::engine::{BN_EPSILON, CandleEngine, CpuEngine, Engine, Mode, Params};
 use edgeslim::network::graph::Shape;
 use edgeslim::network::zoo::{ZooOptions, network};
-use edgeslim::network::{Channels, Graph};
+use edgeslim::network::{Channels, Graph, Unit};
 use edgeslim::train::plain::plain_step;
 use edgeslim::train::recalibrate::recalibrate;
 use edgeslim::train::supernet::{GRADIENT_SCALE, N_SUBNETS, random_subnet, sandwich_step};
@@ -20,8 +20,10 @@ use serde_json::{Value, json};
 use crate::What;
 use crate::work::{Work, work};
 
-const CLASSES: usize = 10;
-const SGD: SgdParams = SgdParams { learning_rate: 1e-3, momentum: 0.9, weight_decay: 1e-4 };
+/// Of every network.
+pub const CLASSES: usize = 10;
+/// Of every step.
+pub const SGD: SgdParams = SgdParams { learning_rate: 1e-3, momentum: 0.9, weight_decay: 1e-4 };
 /// The subnet that is evaluated is drawn from it: every unit at any of its bins.
 const EVALUATED: u64 = 11;
 
@@ -42,8 +44,8 @@ pub struct Session {
     sgd: NesterovSgd,
     /// The last batch that was asked for.
     batch: Option<(Tensor, Tensor)>,
-    /// Whether the statistics are those of the evaluated subnet.
-    is_calibrated: bool,
+    /// The subnet that the statistics are of.
+    calibrated: Option<Channels>,
 }
 
 /// The zoo's network that the benchmark calls `name`, at the image it is compared on.
@@ -52,6 +54,7 @@ fn graph(name: &str) -> Result<Graph> {
         "mb28" => ("mobilenet-v1", 28, 1),
         "mb32" => ("mobilenet-v1", 32, 3),
         "mobilenet-v1" => ("mobilenet-v1-imagenet", 32, 3),
+        "demo" => ("mobilenet-v1-tiny", 28, 1),
         "mobilenet-v2" | "resnet-8" | "resnet-20" => (name, 32, 3),
         _ => bail!("no network of the benchmark is called `{name}`"),
     };
@@ -92,7 +95,7 @@ impl Session {
             }
             EngineKind::Candle => (Box::new(CandleEngine::new(graph, params, Device::Cpu)?), None),
         };
-        Ok(Session { engine, simd, sgd, batch: None, is_calibrated: false })
+        Ok(Session { engine, simd, sgd, batch: None, calibrated: None })
     }
 
     /// The instruction set that the engine computes with; Candle does not tell its own.
@@ -102,31 +105,49 @@ impl Session {
 
     /// Milliseconds of one step a seed.
     pub fn run(&mut self, what: What, batch: usize, seeds: &[u64]) -> Result<Vec<f64>> {
+        let channels = if what == What::Evaluate { self.evaluated() } else { self.engine.graph().widest() };
+        self.run_at(what, batch, &channels, seeds)
+    }
+
+    /// Milliseconds of one step of the subnet `channels` a seed; a sandwich step chooses its own.
+    pub fn run_at(
+        &mut self,
+        what: What,
+        batch: usize,
+        channels: &Channels,
+        seeds: &[u64],
+    ) -> Result<Vec<f64>> {
         let (images, labels) = self.batch(batch)?;
-        if what == What::Evaluate && !self.is_calibrated {
-            self.calibrate(&images)?;
+        if what == What::Evaluate && self.calibrated.as_ref() != Some(channels) {
+            self.calibrate(&images, channels)?;
         }
         let engine = &*self.engine;
-        let widest = engine.graph().widest();
-        let evaluated = self.evaluated();
         let mut ms = Vec::with_capacity(seeds.len());
         for &seed in seeds {
             let start = Instant::now();
             match what {
                 What::Plain => {
-                    plain_step(engine, &widest, &images, &labels, &mut self.sgd)?;
+                    plain_step(engine, channels, &images, &labels, &mut self.sgd)?;
                 }
                 What::Sandwich => {
                     let mut rng = ChaCha8Rng::seed_from_u64(seed);
                     sandwich_step(engine, &images, &labels, &mut self.sgd, &mut rng)?;
                 }
                 What::Evaluate => {
-                    engine.logits(&images, &evaluated, Mode::Evaluate)?.to_vec2::<f32>()?;
+                    engine.logits(&images, channels, Mode::Evaluate)?.to_vec2::<f32>()?;
                 }
             }
             ms.push(start.elapsed().as_secs_f64() * 1e3);
         }
         Ok(ms)
+    }
+
+    /// Milliseconds of `steps` at a width, and the work of one.
+    pub fn width(&mut self, what: What, batch: usize, width: f64, steps: usize) -> Result<Value> {
+        let channels = self.uniform(width);
+        let ms = self.run_at(what, batch, &channels, &vec![0; steps])?;
+        let Work { flops, bytes } = work(self.engine.graph(), &channels, batch, what != What::Evaluate);
+        Ok(json!({ "ms": ms, "flops": flops, "bytes": bytes }))
     }
 
     /// Per seed the subnets that its sandwich step trains after the widest, in order; and the one that is evaluated.
@@ -178,15 +199,29 @@ impl Session {
         &*self.engine
     }
 
+    /// The engine and its optimiser.
+    pub fn parts(&mut self) -> (&dyn Engine, &mut NesterovSgd) {
+        (&*self.engine, &mut self.sgd)
+    }
+
     /// The subnet that is evaluated.
     pub fn evaluated(&self) -> Channels {
         random_subnet(self.engine.graph(), &mut ChaCha8Rng::seed_from_u64(EVALUATED))
     }
 
-    /// Gives the evaluated subnet its running statistics.
-    pub fn calibrate(&mut self, images: &Tensor) -> Result<()> {
-        recalibrate(&*self.engine, &self.evaluated(), [Ok(images.clone())])?;
-        self.is_calibrated = true;
+    /// The subnet whose units all have the bin nearest to `width` of their full count.
+    pub fn uniform(&self, width: f64) -> Channels {
+        let nearest = |unit: &Unit| {
+            let off = |bin: &&usize| (**bin as f64 - width * unit.full as f64).abs();
+            unit.bins.iter().copied().min_by(|a, b| off(&a).total_cmp(&off(&b))).unwrap_or(unit.full)
+        };
+        Channels(self.engine.graph().units.iter().map(nearest).collect())
+    }
+
+    /// Gives a subnet its running statistics.
+    pub fn calibrate(&mut self, images: &Tensor, channels: &Channels) -> Result<()> {
+        recalibrate(&*self.engine, channels, [Ok(images.clone())])?;
+        self.calibrated = Some(channels.clone());
         Ok(())
     }
 

@@ -62,8 +62,7 @@ impl Normalisation {
     /// # Panics
     /// If there is no such image.
     pub fn batch(&self, images: &Images, indices: &[usize], device: &Device) -> Result<Tensor> {
-        let values: Vec<f32> = indices.iter().flat_map(|&idx| self.apply(images.pixels(idx))).collect();
-        Tensor::from_vec(values, (indices.len(), images.h(), images.w(), images.c()), device)
+        self.moved_batch(images, indices, Move::default, device)
     }
 
     /// Training images `indices`, augmented by `rng`: `(n, h, w, c)`.
@@ -81,40 +80,83 @@ impl Normalisation {
         rng: &mut impl Rng,
         device: &Device,
     ) -> Result<Tensor> {
-        let images = train.images();
-        if augment == Augment::None {
-            return self.batch(images, indices, device);
-        }
+        let movement = || match augment {
+            Augment::None => Move::default(),
+            Augment::FlipShift => Move::random(rng),
+        };
+        self.moved_batch(train.images(), indices, movement, device)
+    }
+
+    /// Images `indices`, each moved by the next `movement`.
+    fn moved_batch(
+        &self,
+        images: &Images,
+        indices: &[usize],
+        mut movement: impl FnMut() -> Move,
+        device: &Device,
+    ) -> Result<Tensor> {
         let (h, w, c) = (images.h(), images.w(), images.c());
-        let mut values = Vec::with_capacity(indices.len() * h * w * c);
-        for &idx in indices {
-            let mut shift = || rng.random_range(-MAX_SHIFT..=MAX_SHIFT) as isize;
-            let by = (shift(), shift());
-            values.extend(moved(&self.apply(images.pixels(idx)), (h, w, c), by, rng.random()));
+        let (tables, len) = (self.tables(), h * w * c);
+        let mut values = vec![0.0; indices.len() * len];
+        for (&idx, out) in indices.iter().zip(values.chunks_exact_mut(len)) {
+            movement().write(images.pixels(idx), (h, w, c), &tables, out);
         }
         Tensor::from_vec(values, (indices.len(), h, w, c), device)
     }
+
+    /// One per channel.
+    fn tables(&self) -> Vec<Table> {
+        let channels = self.mean.iter().zip(&self.deviation);
+        channels.map(|(mean, deviation)| std::array::from_fn(|p| (p as f32 - mean) / deviation)).collect()
+    }
 }
 
-/// The image moved by `(dy, dx)` and then mirrored; what enters is 0, the mean.
-fn moved(
-    image: &[f32],
-    (h, w, c): (usize, usize, usize),
-    (dy, dx): (isize, isize),
+/// The normalised value of each pixel value of a channel.
+type Table = [f32; 256];
+
+/// Where an image goes: so many pixels down and right, and then mirrored.
+#[derive(Debug, Clone, Copy, Default)]
+struct Move {
+    dy: isize,
+    dx: isize,
     mirrored: bool,
-) -> Vec<f32> {
-    let mut out = vec![0.0; image.len()];
-    for y in 0..h {
-        for x in 0..w {
-            let from_x = if mirrored { w - 1 - x } else { x };
-            let source = y.checked_add_signed(-dy).zip(from_x.checked_add_signed(-dx));
-            if let Some((sy, sx)) = source.filter(|&(sy, sx)| sy < h && sx < w) {
-                let (to, from) = ((y * w + x) * c, (sy * w + sx) * c);
-                out[to..to + c].copy_from_slice(&image[from..from + c]);
+}
+
+impl Move {
+    fn random(rng: &mut impl Rng) -> Move {
+        let mut shift = || rng.random_range(-MAX_SHIFT..=MAX_SHIFT) as isize;
+        let (dy, dx) = (shift(), shift());
+        Move { dy, dx, mirrored: rng.random() }
+    }
+
+    /// Writes what stays of an image, normalised; `out` keeps what it has where something else enters.
+    ///
+    /// - `image`, `out`: `[h, w, c]`
+    fn write(self, image: &[u8], (h, w, c): (usize, usize, usize), tables: &[Table], out: &mut [f32]) {
+        let (from_y, to_y, n_y) = overlap(h, self.dy);
+        let (from_x, to_x, n_x) = overlap(w, self.dx);
+        if n_x == 0 {
+            return;
+        }
+        let to_x = if self.mirrored { w - to_x - n_x } else { to_x };
+        for y in 0..n_y {
+            let from = &image[((from_y + y) * w + from_x) * c..][..n_x * c];
+            let to = &mut out[((to_y + y) * w + to_x) * c..][..n_x * c];
+            for (channel, table) in tables.iter().enumerate() {
+                let to = to[channel..].iter_mut().step_by(c);
+                let values = from[channel..].iter().step_by(c).map(|&pixel| table[usize::from(pixel)]);
+                match self.mirrored {
+                    true => to.zip(values.rev()).for_each(|(to, value)| *to = value),
+                    false => to.zip(values).for_each(|(to, value)| *to = value),
+                }
             }
         }
     }
-    out
+}
+
+/// Of `n` pixels moved by `by`: the first that stays, where it goes, and how many stay.
+fn overlap(n: usize, by: isize) -> (usize, usize, usize) {
+    (by.min(0).unsigned_abs(), by.max(0).unsigned_abs(), n.saturating_sub(by.unsigned_abs()))
 }
 
 /// Labels as probabilities: `(n, classes)`.
@@ -157,12 +199,52 @@ mod tests {
         Ok(())
     }
 
+    /// The image moved by `(dy, dx)` and then mirrored, pixel by pixel; what enters is 0.
+    fn moved(image: &[f32], (h, w, c): (usize, usize, usize), Move { dy, dx, mirrored }: Move) -> Vec<f32> {
+        let mut out = vec![0.0; image.len()];
+        for (y, x) in (0..h).flat_map(|y| (0..w).map(move |x| (y, x))) {
+            let from_x = if mirrored { w - 1 - x } else { x };
+            let source = y.checked_add_signed(-dy).zip(from_x.checked_add_signed(-dx));
+            if let Some((sy, sx)) = source.filter(|&(sy, sx)| sy < h && sx < w) {
+                let (to, from) = ((y * w + x) * c, (sy * w + sx) * c);
+                out[to..to + c].copy_from_slice(&image[from..from + c]);
+            }
+        }
+        out
+    }
+
     #[test]
     fn images_move_and_mirror_and_keep_their_channels() {
         let image: Vec<f32> = (1..=8).map(|x| x as f32).collect(); // [2, 2, 2]
-        assert_eq!(moved(&image, (2, 2, 2), (0, 0), true), [3., 4., 1., 2., 7., 8., 5., 6.]);
-        assert_eq!(moved(&image, (2, 2, 2), (1, 0), false), [0., 0., 0., 0., 1., 2., 3., 4.]);
-        assert_eq!(moved(&image, (2, 2, 2), (0, -1), false), [3., 4., 0., 0., 7., 8., 0., 0.]);
+        let by = |dy, dx, mirrored| moved(&image, (2, 2, 2), Move { dy, dx, mirrored });
+        assert_eq!(by(0, 0, true), [3., 4., 1., 2., 7., 8., 5., 6.]);
+        assert_eq!(by(1, 0, false), [0., 0., 0., 0., 1., 2., 3., 4.]);
+        assert_eq!(by(0, -1, false), [3., 4., 0., 0., 7., 8., 0., 0.]);
+    }
+
+    #[test]
+    fn a_training_batch_has_the_bits_of_images_normalised_and_then_moved_one_by_one() -> Result<()> {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        for (h, w, c) in [(5, 4, 1), (4, 7, 3), (1, 2, 2), (2, 1, 4), (3, 3, 3)] {
+            let pixels: Vec<u8> = (0..12 * h * w * c).map(|_| rng.random()).collect();
+            let train = hold_out(&Images::new(h, w, c, pixels, vec![0; 12]).unwrap(), 0, 1).0;
+            let norm = Normalisation::of(&train);
+            let indices: Vec<usize> = (0..60).map(|_| rng.random_range(0..12)).collect();
+            let mut twin = rng.clone();
+            let values = norm
+                .training_batch(&train, &indices, Augment::FlipShift, &mut rng, &Device::Cpu)?
+                .flatten_all()?
+                .to_vec1::<f32>()?;
+            for (&idx, values) in indices.iter().zip(values.chunks_exact(h * w * c)) {
+                let image = norm.apply(train.images().pixels(idx));
+                let expected = moved(&image, (h, w, c), Move::random(&mut twin));
+                let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(values), bits(&expected), "{h}x{w}x{c}");
+            }
+            let plain = norm.batch(train.images(), &[3, 1], &Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+            assert_eq!(plain, [3, 1].map(|idx| norm.apply(train.images().pixels(idx))).concat());
+        }
+        Ok(())
     }
 
     #[test]

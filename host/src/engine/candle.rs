@@ -93,7 +93,7 @@ impl CandleEngine {
             return Ok(Vec::new());
         }
         let statistics = self.statistics();
-        statistics.check(&self.graph, channels)?;
+        statistics.check(&self.graph, &self.graph.node_channels(channels))?;
         let row = |v: Vec<f32>| {
             let c = v.len();
             Tensor::from_vec(v, (1, c), &self.device)?.to_dtype(self.exact)

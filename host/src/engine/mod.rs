@@ -86,6 +86,8 @@ pub trait Engine: Send {
 
     /// Moves the gradients summed over all backward passes since the last call into `store`, one per Var, full
     /// size, zero outside the active channels.
+    ///
+    /// The engine takes the values back with its next backward pass; `copy` what is to be kept longer.
     fn take_grads(&self, store: &mut GradStore) -> Result<()>;
 
     /// From now on batch norm has the γ, β and running statistics of this switch; 0 at the start.

@@ -29,9 +29,8 @@ impl Statistics {
     }
 
     /// # Errors
-    /// If some conv node has no statistics for its channels under `channels`.
-    pub(super) fn check(&self, graph: &Graph, channels: &Channels) -> Result<()> {
-        let counts = graph.node_channels(channels);
+    /// If some conv node has no statistics for its channels; `counts` has those of every node.
+    pub(super) fn check(&self, graph: &Graph, counts: &[usize]) -> Result<()> {
         for (idx, node) in graph.nodes.iter().enumerate() {
             if !matches!(node.op, NodeOp::Conv(_)) {
                 continue;

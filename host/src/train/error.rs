@@ -2,13 +2,35 @@
 
 use std::path::PathBuf;
 
+/// The checkpoint of a training that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The file.
+    pub path: PathBuf,
+    /// Whole epochs behind it.
+    pub epochs: usize,
+    /// Steps of the epoch after them.
+    pub steps: usize,
+}
+
+fn told(kept: &Option<Kept>) -> String {
+    match kept {
+        Some(Kept { path, epochs, steps }) => format!(
+            "{} keeps the weights after {epochs} epochs and {steps} steps, from where this recipe diverges again",
+            path.display()
+        ),
+        None => "no checkpoint was written before".into(),
+    }
+}
+
 /// A training does not reach its end.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// The loss or a weight is no number any more; the last checkpoint before that is kept.
     #[error(
-        "epoch {epoch}, step {step}: the loss or a weight is not finite; train with a smaller learning rate than \
-         {peak}"
+        "epoch {epoch}, step {step}: the loss or a weight is not finite; {}; lower {key} ({peak}) in edgeslim.toml and \
+         run it again, which starts anew",
+        told(kept)
     )]
     NotFinite {
         /// From 1.
@@ -17,6 +39,10 @@ pub enum TrainError {
         step: usize,
         /// The recipe's learning rate.
         peak: f64,
+        /// Its key in the configuration.
+        key: &'static str,
+        /// What is left; `None` before the first checkpoint.
+        kept: Option<Kept>,
     },
     /// The stop flag was set; the checkpoint is written and a later call goes on with the next step.
     #[error("stopped in epoch {epoch}; run it again to go on from there")]

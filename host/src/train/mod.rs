@@ -11,7 +11,7 @@ pub mod schedule;
 pub mod supernet;
 pub mod training;
 
-pub use error::TrainError;
+pub use error::{Kept, TrainError};
 pub use evaluate::{Evaluation, evaluate, test_logits};
 pub use loss::{hard_cross_entropy, smooth_labels, soft_cross_entropy};
 pub use optim::{NesterovSgd, SgdParams};

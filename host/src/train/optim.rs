@@ -30,7 +30,7 @@ impl Slot {
     fn step(&mut self, grad: &Tensor, params: SgdParams) -> Result<()> {
         let weight_decay = if self.decays { params.weight_decay } else { 0.0 };
         let SgdParams { learning_rate, momentum, .. } = params;
-        let weights = self.var.as_detached_tensor();
+        let weights = self.var.as_tensor();
         let velocity = match self.velocity.take() {
             Some(velocity) => velocity,
             None => weights.zeros_like()?,
@@ -41,11 +41,12 @@ impl Slot {
                 momentum: momentum as Real,
                 weight_decay: weight_decay as Real,
             };
-            velocity.inplace_op3(grad, &weights, &InPlace { step, updates: Updates::Velocity })?;
+            velocity.inplace_op3(grad, weights, &InPlace { step, updates: Updates::Velocity })?;
             weights.inplace_op3(grad, &velocity, &InPlace { step, updates: Updates::Weights })?;
             self.velocity = Some(velocity);
             return Ok(());
         }
+        let weights = weights.detach();
         let grad = (grad + weights.affine(weight_decay, 0.0)?)?;
         let velocity = (velocity.affine(momentum, 0.0)? + &grad)?;
         let step = (grad + velocity.affine(momentum, 0.0)?)?;

@@ -1,6 +1,7 @@
 //! A whole training: epochs of a supernet or of one subnet, with checkpoints, resumed where it stopped.
 
 use super::checkpoint::{self, State};
+use super::error::Kept;
 use super::plain::plain_step;
 use super::schedule::cosine_with_warm_up;
 use super::supernet::sandwich_step;
@@ -39,6 +40,14 @@ impl Goal {
         match self {
             Goal::Supernet => graph.widest(),
             Goal::Subnet(channels) => channels.clone(),
+        }
+    }
+
+    /// Where the configuration has its learning rate.
+    fn learning_rate_key(&self) -> &'static str {
+        match self {
+            Goal::Supernet => "train.learning_rate",
+            Goal::Subnet(_) => "retrain.learning_rate",
         }
     }
 }
@@ -126,6 +135,8 @@ struct Run<'a> {
     identity: String,
     sgd: NesterovSgd,
     state: State,
+    /// The checkpoint on disk.
+    kept: Option<Kept>,
     /// Images a step.
     batch: usize,
     /// Steps an epoch.
@@ -155,8 +166,10 @@ impl<'a> Run<'a> {
         let mut sgd = NesterovSgd::for_network(engine.params(), sgd);
         let steps = images.len() / batch;
         let expected = checkpoint::Expected { identity: &identity, epochs: training.recipe.epochs, steps };
-        let state = checkpoint::load(checkpoint, engine.params(), &mut sgd, expected)?.unwrap_or_default();
-        Ok(Run { engine, training, checkpoint, identity, sgd, state, batch, steps })
+        let state = checkpoint::load(checkpoint, engine.params(), &mut sgd, expected)?;
+        let kept = state.as_ref().map(|state| kept(checkpoint, state));
+        let state = state.unwrap_or_default();
+        Ok(Run { engine, training, checkpoint, identity, sgd, state, kept, batch, steps })
     }
 
     /// Steps done in the whole training.
@@ -221,21 +234,24 @@ impl<'a> Run<'a> {
     }
 
     /// Writes the checkpoint, unless a weight is no number.
-    fn save(&self) -> Result<(), TrainError> {
+    fn save(&mut self) -> Result<(), TrainError> {
         for (_, var) in self.engine.params().vars() {
             let weights: Vec<f32> = var.as_detached_tensor().flatten_all()?.to_vec1()?;
             if !weights.iter().all(|w| w.is_finite()) {
                 return Err(self.not_finite());
             }
         }
-        checkpoint::save(self.checkpoint, self.engine.params(), &self.sgd, &self.state, &self.identity)
+        checkpoint::save(self.checkpoint, self.engine.params(), &self.sgd, &self.state, &self.identity)?;
+        self.kept = Some(kept(self.checkpoint, &self.state));
+        Ok(())
     }
 
     /// After the step that was done last.
     fn not_finite(&self) -> TrainError {
         let last = self.done().saturating_sub(1);
-        let peak = self.training.recipe.learning_rate;
-        TrainError::NotFinite { epoch: last / self.steps + 1, step: last % self.steps + 1, peak }
+        let (peak, key) = (self.training.recipe.learning_rate, self.training.goal.learning_rate_key());
+        let (epoch, step) = (last / self.steps + 1, last % self.steps + 1);
+        TrainError::NotFinite { epoch, step, peak, key, kept: self.kept.clone() }
     }
 
     /// The images of the epoch under way, shuffled.
@@ -251,6 +267,10 @@ impl<'a> Run<'a> {
         rng.set_stream(3 * step as u64 + purpose as u64);
         rng
     }
+}
+
+fn kept(path: &Path, state: &State) -> Kept {
+    Kept { path: path.to_owned(), epochs: state.history.len(), steps: state.step }
 }
 
 /// What random numbers are for.

@@ -5,6 +5,7 @@ pub mod channels;
 pub mod latency_macs;
 pub mod predicted_measured;
 pub mod training;
+pub mod training_widths;
 
 use device_bench::layer::Op;
 use plotters::style::RGBColor;

@@ -2,6 +2,7 @@
 
 use super::agreement::{self, Differences};
 use super::cases::{Case, Net, Setting, Simd, What};
+use super::loading::{self, Loading};
 use super::processes::{LIMIT, Processes, Start};
 use super::report::{self, Bounds, Detailed, Limits, Memory};
 use super::rounds::{Budget, Rounds};
@@ -38,6 +39,8 @@ pub struct Results {
     pub torch: Value,
     /// By number of threads.
     pub limits: BTreeMap<usize, Limits>,
+    /// What loading batches takes.
+    pub data_loading: Vec<Loading>,
     /// By network and instruction set.
     pub agreement: BTreeMap<String, Differences>,
     /// One per case and instruction set.
@@ -57,6 +60,7 @@ impl Bench {
         let mut results = Results {
             torch: torch.ask(&json!({ "request": "hello" }), LIMIT)?,
             limits: BTreeMap::new(),
+            data_loading: Vec::new(),
             agreement: BTreeMap::new(),
             rows: Vec::new(),
             memory: Vec::new(),
@@ -67,6 +71,8 @@ impl Bench {
             print(&report::limits_line(threads, &limits));
             results.limits.insert(threads, limits);
         }
+        results.data_loading = loading::measure(&mut ours.side, &self.threads)?;
+        results.data_loading.iter().for_each(|loading| print(&loading.line()));
         if self.simds.is_empty() {
             self.simds = ours.simds(self.nets[0])?;
         }

@@ -4,17 +4,20 @@
 
 mod agreement;
 mod cases;
+mod loading;
 mod measure;
 mod processes;
 mod report;
 mod rounds;
+mod scaling;
 mod side;
 mod venv;
+mod widths;
 
 use anyhow::{Context, Result, bail};
 use cases::{Net, Simd, What};
 use measure::Bench;
-use processes::Start;
+use processes::{Ours, Start};
 use rounds::Rounds;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -35,6 +38,12 @@ pub struct Options {
     /// Batches of 64, all threads, few rounds, no torch.compile: three minutes once all is installed.
     #[arg(long)]
     quick: bool,
+    /// Time of narrower subnets over the widest's, ours alone: docs/training-widths.json and .png.
+    #[arg(long, conflicts_with_all = ["json", "quick", "net", "what", "simd", "scaling"])]
+    widths: bool,
+    /// What 8 to 64 threads would do, from the tasks of steps on one thread, ours alone.
+    #[arg(long, conflicts_with_all = ["json", "quick", "what", "simd", "threads"])]
+    scaling: bool,
     /// Only these networks.
     #[arg(long, value_enum)]
     net: Vec<Net>,
@@ -64,10 +73,17 @@ pub fn run(options: &Options) -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the workspace")?;
     let dir = root.join("target/bench-training");
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
-    let script = dir.join("torch_side.py");
-    std::fs::write(&script, TORCH_SIDE).with_context(|| script.display().to_string())?;
     let load = load();
     let ours = build(root)?;
+    if options.scaling {
+        return scaling::run(Ours::start(&ours, None, &dir)?, &all_or(&options.net), &dir);
+    }
+    if options.widths {
+        let threads = options.threads.first().map_or(n_cores().min(2), |&n| n as usize);
+        return widths::run(root, Ours::start(&ours, None, &dir)?, threads);
+    }
+    let script = dir.join("torch_side.py");
+    std::fs::write(&script, TORCH_SIDE).with_context(|| script.display().to_string())?;
     let python = venv::python(&root.join(&options.venv))?;
     let threads = match &options.threads[..] {
         [] if options.quick => vec![n_cores().min(2)],

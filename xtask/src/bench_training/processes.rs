@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -90,10 +90,7 @@ impl Start {
     /// # Errors
     /// If it does not start.
     pub fn ours(&self, simd: Option<Simd>) -> Result<Ours> {
-        let mut command = Command::new(&self.ours);
-        command.envs(simd.map(|simd| ("EDGESLIM_SIMD", simd.name())));
-        let name = format!("edgeslim-{}", simd.map_or("best".into(), Simd::name));
-        Ok(Ours { side: Side::start(&name, command, &self.dir)? })
+        Ours::start(&self.ours, simd, &self.dir)
     }
 
     /// PyTorch's side.
@@ -109,6 +106,17 @@ impl Start {
 }
 
 impl Ours {
+    /// Starts our binary, see [`Start::ours`]; its log goes to `dir`.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start(binary: &Path, simd: Option<Simd>, dir: &Path) -> Result<Ours> {
+        let mut command = Command::new(binary);
+        command.envs(simd.map(|simd| ("EDGESLIM_SIMD", simd.name())));
+        let name = format!("edgeslim-{}", simd.map_or("best".into(), Simd::name));
+        Ok(Ours { side: Side::start(&name, command, dir)? })
+    }
+
     /// The network as PyTorch's side needs it.
     ///
     /// # Errors

@@ -127,11 +127,10 @@ impl Core {
     /// An operator that works image by image.
     fn image_backward(&mut self, idx: usize) {
         let op = self.image_op(idx).expect("all other operators have a backward of their own");
-        let n_inputs = self.graph.nodes[idx].op.inputs().len();
         let (len, isa, n) = (self.nodes[idx].len / self.n, self.isa, self.n);
         let grad = std::mem::take(&mut self.nodes[idx].grad);
         let sources = self.inputs[idx];
-        for (which, &source) in sources.iter().enumerate().take(n_inputs) {
+        for (which, &source) in sources.iter().enumerate().take(op.n_inputs()) {
             if source == 0 {
                 continue;
             }

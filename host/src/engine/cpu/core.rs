@@ -8,8 +8,9 @@ use cpu_kernels::norm::{Affine, expand, period};
 use cpu_kernels::pool::Pool;
 use cpu_kernels::{Isa, Real};
 
-use super::evaluate::Slots;
+use super::evaluate::{Kept, Slots};
 use super::image_ops::ImageOp;
+use super::loans::Loans;
 use super::memory::gradient_slots;
 use super::norm::Norm;
 use super::plan::{Geometry, Layer, Plan};
@@ -85,20 +86,23 @@ pub struct Core {
     pub whole: [Vec<Real>; 2],
     /// Per thread, what an evaluation keeps of its images.
     pub slots: Vec<Mutex<Slots>>,
+    /// What all images of an evaluation share.
+    pub kept: Kept,
     /// Head input `[n, c]`.
     pub pooled: Vec<Real>,
-    /// Gradient sums, one per parameter.
+    /// Gradient sums, one per parameter; empty while they are lent.
     pub grads: Vec<Vec<Real>>,
+    pub loans: Loans,
     /// Running statistics, one per switch.
     pub statistics: Vec<Statistics>,
 }
 
 impl Core {
-    /// State for `graph`, whose parameters have `param_lens` elements and lie where `layout` says.
+    /// State for `graph`, whose parameters lie where `layout` says and have these gradients.
     pub fn new(
         graph: Graph,
         layout: Vec<NodeParams>,
-        param_lens: &[usize],
+        loans: Loans,
         n_switches: usize,
         n_threads: usize,
         isa: Isa,
@@ -139,8 +143,10 @@ impl Core {
             sums: Default::default(),
             whole: Default::default(),
             slots: (0..n_threads).map(|_| Mutex::default()).collect(),
+            kept: Kept::new(&graph),
             pooled: Vec::new(),
-            grads: param_lens.iter().map(|&n| vec![0.0; n]).collect(),
+            grads: vec![Vec::new(); loans.n_tensors()],
+            loans,
             statistics: vec![Statistics::default(); n_switches],
             counts: Vec::new(),
             graph,

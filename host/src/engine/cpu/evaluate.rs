@@ -23,6 +23,24 @@ const RESIDENT: usize = 16384;
 /// Outputs of the nodes for a few images, and a padded image.
 pub type Slots = Vec<Vec<Real>>;
 
+/// Lists that evaluations fill anew without allocating.
+#[derive(Default)]
+pub struct Kept {
+    /// Per node, where its packed weights begin.
+    starts: Vec<usize>,
+    geometries: Vec<Option<Geometry>>,
+    image_ops: Vec<Option<ImageOp>>,
+    /// See [`assign_slots`].
+    slots: Vec<usize>,
+}
+
+impl Kept {
+    /// For this graph.
+    pub fn new(graph: &Graph) -> Kept {
+        Kept { slots: assign_slots(graph), ..Kept::default() }
+    }
+}
+
 /// What all images share.
 struct Evaluate<'a> {
     isa: Isa,
@@ -52,22 +70,24 @@ impl Core {
         logits: &mut Vec<Real>,
     ) {
         self.prepare_shapes(n, channels);
-        let mut geometries = vec![None; self.nodes.len()];
-        let mut starts = vec![0; self.nodes.len()];
+        let mut kept = std::mem::take(&mut self.kept);
+        let Kept { starts, geometries, image_ops, slots } = &mut kept;
+        starts.clear();
+        geometries.clear();
+        image_ops.clear();
         let mut end = 0;
         for idx in 0..self.nodes.len() {
-            let Some(layer) = Layer::of(&self.graph.nodes[idx].op) else { continue };
-            let g = self.geometry(idx, &layer);
-            starts[idx] = end;
-            end = self.pack_forward(end, idx, &g, params);
-            self.norm_of_running(idx, params);
-            geometries[idx] = Some(g);
+            starts.push(end);
+            image_ops.push(self.image_op(idx));
+            geometries.push(Layer::of(&self.graph.nodes[idx].op).map(|layer| self.geometry(idx, &layer)));
+            if let Some(g) = &geometries[idx] {
+                end = self.pack_forward(end, idx, g, params);
+                self.norm_of_running(idx, params);
+            }
         }
-        let image_ops: Vec<_> = (0..self.nodes.len()).map(|idx| self.image_op(idx)).collect();
-        let slots = assign_slots(&self.graph);
         let last = self.graph.nodes.len() - 1;
         let (weight, bias) = head_params(&self.layout[last]);
-        let group = images_a_group(n, &geometries);
+        let group = images_a_group(n, geometries);
         let Core { graph, isa, pool, nodes, plans, planes, packed, slots: all_slots, inputs, .. } = self;
         let evaluate = Evaluate {
             isa: *isa,
@@ -75,12 +95,12 @@ impl Core {
             nodes,
             planes,
             plans,
-            geometries: &geometries,
-            image_ops: &image_ops,
+            geometries,
+            image_ops,
             inputs,
-            slots: &slots,
+            slots,
             packed,
-            starts: &starts,
+            starts,
             classifier: Classifier { plan: &plans[last], weight: params[weight], bias: params[bias] },
         };
         let (image_len, classes) = (images.len() / n, graph.classes);
@@ -99,6 +119,7 @@ impl Core {
                 logits,
             );
         });
+        self.kept = kept;
     }
 }
 

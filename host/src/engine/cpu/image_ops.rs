@@ -42,6 +42,11 @@ impl ImageOp {
         })
     }
 
+    /// How many nodes it reads.
+    pub fn n_inputs(&self) -> usize {
+        if matches!(self, ImageOp::Concat { .. } | ImageOp::Scale { .. }) { 2 } else { 1 }
+    }
+
     /// Writes the output of one image.
     ///
     /// - `inputs`: what the node reads, after batch norm and activation

@@ -65,12 +65,11 @@ impl Core {
     pub fn memory(&mut self, n: usize) -> Memory {
         self.prepare_shapes(n, &self.graph.widest());
         let values = size_of::<Real>();
-        let parameters: usize = self.grads.iter().map(Vec::len).sum();
         Memory {
             activations: values * self.nodes.iter().map(|node| node.len).sum::<usize>(),
             gradients: values * self.gradient_buffers(),
             temporaries: values * self.temporaries(),
-            parameters: 3 * values * parameters,
+            parameters: 3 * values * self.loans.n_values(),
         }
     }
 
@@ -134,7 +133,7 @@ impl Core {
         let scratch =
             self.scratch.iter().map(|s| of(&mut s.lock().expect("no thread").iter())).sum::<usize>();
         let shared = of(&mut [&self.packed, &self.parts, &self.pooled].into_iter().chain(&self.whole));
-        size_of::<Real>()
-            * (nodes + of(&mut self.grad_buffers.iter()) + scratch + shared + of(&mut self.grads.iter()))
+        let values = nodes + of(&mut self.grad_buffers.iter()) + scratch + shared + self.loans.n_values();
+        size_of::<Real>() * values
     }
 }

@@ -10,6 +10,7 @@ mod evaluate;
 mod forward;
 mod head;
 mod image_ops;
+mod loans;
 mod memory;
 mod norm;
 mod op;
@@ -23,6 +24,7 @@ use candle_core::{Device, Error, Result, Tensor, Var, WithDType, bail};
 use cpu_kernels::{Isa, Real};
 
 use self::core::Core;
+use self::loans::Loans;
 pub use self::memory::Memory;
 use self::op::NetOp;
 use super::statistics::batch_checked;
@@ -62,6 +64,14 @@ impl CpuEngine {
         self.core().memory(n)
     }
 
+    /// Runs `step` on one thread; returns its result and the seconds of every task of each of its parallel sections,
+    /// for the schedule of any number of threads.
+    pub fn recorded<R>(&self, step: impl FnOnce() -> R) -> (R, Vec<Vec<f64>>) {
+        self.core().pool.record();
+        let result = step();
+        (result, self.core().pool.recorded())
+    }
+
     /// The instruction set that its kernels use.
     pub fn isa(&self) -> Isa {
         self.core().isa
@@ -79,11 +89,10 @@ impl CpuEngine {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
-        let lens: Vec<usize> = vars.iter().map(|var| var.elem_count()).collect();
         let core = Arc::new(Mutex::new(Core::new(
             graph.clone(),
             params.nodes().to_vec(),
-            &lens,
+            Loans::new(&vars)?,
             params.n_switches(),
             threads,
             isa,
@@ -101,8 +110,10 @@ impl Engine for CpuEngine {
     fn logits(&self, images: &Tensor, channels: &Channels, mode: Mode) -> Result<Tensor> {
         batch_checked(&self.graph, images, channels)?;
         if mode.uses_running() {
-            let core = self.core();
-            core.statistics[core.switch].check(&self.graph, channels)?;
+            let mut core = self.core();
+            let Core { statistics, switch, counts, .. } = &mut *core;
+            self.graph.node_channels_into(channels, counts);
+            statistics[*switch].check(&self.graph, counts)?;
         }
         let op = NetOp {
             core: self.core.clone(),
@@ -116,9 +127,8 @@ impl Engine for CpuEngine {
     }
 
     fn take_grads(&self, store: &mut GradStore) -> Result<()> {
-        for (grad, var) in self.core().grads.iter_mut().zip(&*self.vars) {
-            let sum = std::mem::replace(grad, vec![0.0; grad.len()]);
-            store.insert(var, Tensor::from_vec(sum, var.shape(), &Device::Cpu)?);
+        for (grad, var) in self.core().lend()?.iter().zip(&*self.vars) {
+            store.insert(var, grad.clone());
         }
         Ok(())
     }

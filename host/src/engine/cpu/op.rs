@@ -64,8 +64,11 @@ impl CustomOp2 for NetOp {
                 core.graph.name
             );
         }
-        let d_logits = d_logits.contiguous()?.flatten_all()?.to_vec1::<Real>()?;
-        with_values(&self.vars, |params| core.backward(&d_logits, params))?;
+        core.take_back()?;
+        let d_logits = d_logits.contiguous()?;
+        let (d_logits, layout) = d_logits.storage_and_layout();
+        let d_logits = floats(cpu(&d_logits)?, layout)?;
+        with_values(&self.vars, |params| core.backward(d_logits, params))?;
         // Its gradient buffers are used up.
         core.generation += 1;
         Ok((None, None))
@@ -77,12 +80,16 @@ fn with_values<R>(vars: &[Var], run: impl FnOnce(&[&[Real]]) -> R) -> Result<R> 
     let guards: Vec<_> = vars.iter().map(|var| var.storage_and_layout()).collect();
     let mut values = Vec::with_capacity(guards.len());
     for (storage, layout) in &guards {
-        match &**storage {
-            Storage::Cpu(storage) => values.push(floats(storage, layout)?),
-            _ => bail!("the CPU engine needs its parameters on the CPU"),
-        }
+        values.push(floats(cpu(storage)?, layout)?);
     }
     Ok(run(&values))
+}
+
+fn cpu(storage: &Storage) -> Result<&CpuStorage> {
+    match storage {
+        Storage::Cpu(storage) => Ok(storage),
+        _ => bail!("the CPU engine needs its tensors on the CPU"),
+    }
 }
 
 fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [Real]> {

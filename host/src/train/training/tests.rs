@@ -152,9 +152,20 @@ fn a_training_that_diverges_stops_and_keeps_the_last_checkpoint() -> Outcome {
     stop.store(false, Ordering::Relaxed);
     let error = setup.run(&engine(), "a", &stop, &mut |_| ()).unwrap_err();
     assert!(matches!(error, TrainError::NotFinite { epoch: 1, step: 2, .. }), "{error:?}");
-    assert!(error.to_string().contains("smaller learning rate"), "{error}");
-    assert!(std::fs::read(setup.path("a"))? == kept);
+    let path = setup.path("a");
+    let told = format!("{} keeps the weights after 0 epochs and 1 steps", path.display());
+    assert!(error.to_string().contains(&told), "{error}");
+    assert!(error.to_string().contains("lower train.learning_rate (1000"), "{error}");
+    assert!(std::fs::read(&path)? == kept);
     Ok(())
+}
+
+#[test]
+fn a_training_that_diverges_before_its_first_checkpoint_says_that_there_is_none() {
+    let setup = Setup::new(Goal::Subnet(graph().full()), recipe(2, 1e30), 64);
+    let error = setup.run(&engine(), "a", &AtomicBool::new(false), &mut |_| ()).unwrap_err().to_string();
+    assert!(error.contains("no checkpoint was written before; lower retrain.learning_rate"), "{error}");
+    assert!(!setup.path("a").exists());
 }
 
 #[test]
@@ -171,7 +182,9 @@ fn weights_that_are_no_numbers_are_never_written() -> Outcome {
             bias.set(&(bias.as_detached_tensor() * f64::NAN).unwrap()).unwrap();
         }
     });
-    assert!(matches!(error, Err(TrainError::NotFinite { epoch: 2, step: 2, .. })), "{error:?}");
+    let left = Some(Kept { path: path.clone(), epochs: 1, steps: 0 });
+    let Err(TrainError::NotFinite { epoch: 2, step: 2, kept: told, .. }) = error else { panic!("{error:?}") };
+    assert_eq!(told, left);
     assert!(!kept.is_empty() && std::fs::read(&path)? == kept);
     Ok(())
 }
