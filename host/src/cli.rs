@@ -67,6 +67,8 @@ pub enum Device {
     Cpu,
     /// The first NVIDIA GPU.
     Cuda,
+    /// The same with activations and products in bf16: faster, less exact.
+    CudaBf16,
 }
 
 impl From<Device> for DeviceChoice {
@@ -75,6 +77,7 @@ impl From<Device> for DeviceChoice {
             Device::Auto => DeviceChoice::Auto,
             Device::Cpu => DeviceChoice::Cpu,
             Device::Cuda => DeviceChoice::Cuda,
+            Device::CudaBf16 => DeviceChoice::CudaBf16,
         }
     }
 }

@@ -13,7 +13,7 @@ mod table;
 mod variants;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use candle_core::Device;
+use candle_core::{DType, Device};
 use clap::Parser;
 use edgeslim::config::{Recipe, RunConfig};
 use edgeslim::dataset::{self, Augment, Dataset, Normalisation, hold_out};
@@ -166,7 +166,8 @@ impl Study {
         let (rest, search) = hold_out(&dataset.train, setup.n_search, seed);
         let (train, _) = hold_out(rest.images(), rest.images().len() - setup.n_train, seed);
         let normalisation = Normalisation::of(&train);
-        let engine = engine::open(graph.clone(), Params::new(graph, seed, &Device::Cpu)?, *threads)?;
+        let params = Params::new(graph, seed, &Device::Cpu)?;
+        let engine = engine::open(graph.clone(), params, *threads, DType::F32)?;
         let augment = if setup.augment { Augment::FlipShift } else { Augment::None };
         let data = fit::Data { train: &train, normalisation: &normalisation, augment };
         let recipe = Recipe { epochs: cost::epochs(graph, method, setup.recipe.epochs), ..setup.recipe };

@@ -12,7 +12,7 @@ mod params;
 mod statistics;
 
 use candle_core::backprop::GradStore;
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::network::{Channels, Graph};
@@ -129,13 +129,16 @@ pub trait Engine: Send {
 
 /// Opens the engine for the device that `params` live on, see [`DeviceChoice::choose`].
 ///
-/// `threads` is the size of the CPU engine's pool, 0 for all cores; results do not depend on it.
+/// - `threads`: of the CPU engine's pool, 0 for all cores; results do not depend on it
+/// - `compute`: what a GPU computes activations and products in; the CPU engine has the type of its parameters
 ///
 /// # Errors
 /// If the engine of that device cannot run the graph.
-pub fn open(graph: Graph, params: Params, threads: usize) -> Result<Box<dyn Engine>> {
+pub fn open(graph: Graph, params: Params, threads: usize, compute: DType) -> Result<Box<dyn Engine>> {
     match params.vars().first().map(|(_, var)| var.device().clone()) {
-        Some(device) if !device.is_cpu() => Ok(Box::new(CandleEngine::new(graph, params, device)?)),
+        Some(device) if !device.is_cpu() => {
+            Ok(Box::new(CandleEngine::new(graph, params, device)?.computing_in(compute)))
+        }
         _ => Ok(Box::new(CpuEngine::new(graph, params, threads)?)),
     }
 }

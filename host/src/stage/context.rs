@@ -12,7 +12,7 @@ use crate::train::recalibrate_on;
 use crate::ui::Ui;
 use crate::{firmware, quantize};
 use anyhow::{Context as _, Result, bail, ensure};
-use candle_core::Device;
+use candle_core::{DType, Device};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -75,6 +75,8 @@ pub struct Context {
     pub dataset: String,
     /// Where networks are trained.
     pub device: Device,
+    /// What activations and products are computed in.
+    pub compute: DType,
     /// Threads of the CPU engine.
     pub threads: usize,
     /// How progress is shown.
@@ -115,7 +117,7 @@ impl Context {
         let data = Data { train, search, test: dataset.test, normalisation, digest };
         let dir = RunDir::open(root)?;
         let (threads, given_table) = (flags.threads, flags.cost_table.clone());
-        let Chosen { device, fallback } = flags.device.choose()?;
+        let Chosen { device, compute, fallback } = flags.device.choose()?;
         if let Some(reason) = fallback {
             ui.say(format!("training on the CPU: {reason}"));
         }
@@ -128,6 +130,7 @@ impl Context {
             data,
             dataset: dataset_name,
             device,
+            compute,
             threads,
             ui,
             stop,
@@ -155,7 +158,7 @@ impl Context {
     /// Where the device fails.
     pub fn engine(&self, seed: u64) -> Result<Box<dyn Engine>> {
         let params = Params::new(&self.graph, seed, &self.device)?;
-        Ok(engine::open(self.graph.clone(), params, self.threads)?)
+        Ok(engine::open(self.graph.clone(), params, self.threads, self.compute)?)
     }
 
     /// A network with the weights of a checkpoint.
@@ -169,7 +172,7 @@ impl Context {
         if let Err(problem) = restore_weights(&bytes, &params) {
             bail!("{file}: no weights of {}: {problem}; delete the file to train again", self.graph.name);
         }
-        Ok(engine::open(self.graph.clone(), params, self.threads)?)
+        Ok(engine::open(self.graph.clone(), params, self.threads, self.compute)?)
     }
 
     /// Batch-norm statistics of a subnet that is deployed, left in the engine.
