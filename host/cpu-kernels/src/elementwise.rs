@@ -163,47 +163,22 @@ pub struct NesterovStep {
 }
 
 impl NesterovStep {
-    /// `v ← µ · v + grad + decay · w`.
-    pub fn velocity(&self, isa: Isa, velocity: &mut [Real], grad: &[Real], weights: &[Real]) {
-        let len = velocity.len();
-        assert!(grad.len() == len && weights.len() == len);
-        // SAFETY: the three have one length.
-        unsafe { velocity_of(isa, self, len, velocity.as_mut_ptr(), grad.as_ptr(), weights.as_ptr()) }
-    }
-
-    /// `w ← w − lr · (grad + decay · w + µ · v)`, with the new velocity.
-    pub fn weights(&self, isa: Isa, weights: &mut [Real], grad: &[Real], velocity: &[Real]) {
+    /// `v ← µ · v + g`, `w ← w − lr · (g + µ · v)`, where `g` is `grad + decay · w`.
+    pub fn run(&self, isa: Isa, weights: &mut [Real], velocity: &mut [Real], grad: &[Real]) {
         let len = weights.len();
-        assert!(grad.len() == len && velocity.len() == len);
+        assert!(velocity.len() == len && grad.len() == len);
         // SAFETY: the three have one length.
-        unsafe { weights_of(isa, self, len, weights.as_mut_ptr(), grad.as_ptr(), velocity.as_ptr()) }
+        unsafe { nesterov(isa, self, len, weights.as_mut_ptr(), velocity.as_mut_ptr(), grad.as_ptr()) }
     }
 }
 
 #[inline(always)]
-unsafe fn velocity_of_imp<S: Simd>(
-    step: &NesterovStep,
-    len: usize,
-    velocity: *mut Real,
-    grad: *const Real,
-    weights: *const Real,
-) {
-    let (momentum, decay) = (S::splat(step.momentum), S::splat(step.weight_decay));
-    for i in (0..len).step_by(S::N) {
-        let n = len - i;
-        let g = load_some::<S>(weights.add(i), n).fma(decay, load_some(grad.add(i), n));
-        store_some(load_some::<S>(velocity.add(i), n).fma(momentum, g), velocity.add(i), n);
-    }
-}
-kernel!(velocity_of, velocity_of_imp, (step: &NesterovStep, len: usize, velocity: *mut Real, grad: *const Real, weights: *const Real));
-
-#[inline(always)]
-unsafe fn weights_of_imp<S: Simd>(
+unsafe fn nesterov_imp<S: Simd>(
     step: &NesterovStep,
     len: usize,
     weights: *mut Real,
+    velocity: *mut Real,
     grad: *const Real,
-    velocity: *const Real,
 ) {
     let (rate, momentum) = (S::splat(-step.learning_rate), S::splat(step.momentum));
     let decay = S::splat(step.weight_decay);
@@ -211,8 +186,9 @@ unsafe fn weights_of_imp<S: Simd>(
         let n = len - i;
         let w = load_some::<S>(weights.add(i), n);
         let g = w.fma(decay, load_some(grad.add(i), n));
-        let total = load_some::<S>(velocity.add(i), n).fma(momentum, g);
-        store_some(total.fma(rate, w), weights.add(i), n);
+        let v = load_some::<S>(velocity.add(i), n).fma(momentum, g);
+        store_some(v, velocity.add(i), n);
+        store_some(v.fma(momentum, g).fma(rate, w), weights.add(i), n);
     }
 }
-kernel!(weights_of, weights_of_imp, (step: &NesterovStep, len: usize, weights: *mut Real, grad: *const Real, velocity: *const Real));
+kernel!(nesterov, nesterov_imp, (step: &NesterovStep, len: usize, weights: *mut Real, velocity: *mut Real, grad: *const Real));

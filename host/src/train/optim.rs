@@ -1,7 +1,9 @@
 //! SGD with Nesterov momentum, as the slimmable papers train: weight decay on dense weights only.
 
+use std::cell::RefCell;
+
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, InplaceOp3, Layout, Result, Tensor, Var, WithDType, bail};
+use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, Layout, Result, Tensor, Var, WithDType, bail};
 use candle_nn::Optimizer;
 use cpu_kernels::elementwise::NesterovStep;
 use cpu_kernels::{Isa, Real};
@@ -26,7 +28,7 @@ struct Slot {
 }
 
 impl Slot {
-    /// Two passes in place where the kernels know the type, composed of Candle's operators elsewhere.
+    /// One pass in place where the kernels know the type, composed of Candle's operators elsewhere.
     fn step(&mut self, grad: &Tensor, params: SgdParams) -> Result<()> {
         let weight_decay = if self.decays { params.weight_decay } else { 0.0 };
         let SgdParams { learning_rate, momentum, .. } = params;
@@ -41,8 +43,7 @@ impl Slot {
                 momentum: momentum as Real,
                 weight_decay: weight_decay as Real,
             };
-            velocity.inplace_op3(grad, weights, &InPlace { step, updates: Updates::Velocity })?;
-            weights.inplace_op3(grad, &velocity, &InPlace { step, updates: Updates::Weights })?;
+            velocity.inplace_op2(grad, &OnVelocity { step, weights })?;
             self.velocity = Some(velocity);
             return Ok(());
         }
@@ -56,56 +57,63 @@ impl Slot {
     }
 }
 
-/// What a pass updates; the other is read.
-#[derive(Clone, Copy)]
-enum Updates {
-    Velocity,
-    Weights,
-}
-
-/// One pass of a step as Candle's operator in place; its sources are the gradient and the other of the two.
-struct InPlace {
+/// The step of one Var as Candle's operator in place on its velocity.
+struct OnVelocity<'a> {
     step: NesterovStep,
-    updates: Updates,
+    weights: &'a Tensor,
 }
 
-impl InplaceOp3 for InPlace {
+/// Within it, the one in place on the weights: Candle's operators write one tensor each.
+struct OnWeights<'a> {
+    step: NesterovStep,
+    /// Velocity and gradient.
+    others: RefCell<(&'a mut [Real], &'a [Real])>,
+}
+
+impl InplaceOp2 for OnVelocity<'_> {
     fn name(&self) -> &'static str {
         "nesterov"
     }
 
     fn cpu_fwd(
         &self,
-        to: &mut CpuStorage,
+        velocity: &mut CpuStorage,
         layout: &Layout,
         grad: &CpuStorage,
         grad_layout: &Layout,
-        other: &CpuStorage,
-        other_layout: &Layout,
     ) -> Result<()> {
-        let (grad, other) = (values(grad, grad_layout)?, values(other, other_layout)?);
-        let Some((start, end)) = layout.contiguous_offsets() else {
-            bail!("nesterov needs contiguous tensors")
-        };
-        let to = &mut values_mut(to)?[start..end];
-        if grad.len() != to.len() || other.len() != to.len() {
-            bail!("nesterov: {} gradients for {} weights", grad.len(), to.len());
+        let others = RefCell::new((values_mut(velocity, layout)?, values(grad, grad_layout)?));
+        self.weights.inplace_op1(&OnWeights { step: self.step, others })
+    }
+}
+
+impl InplaceOp1 for OnWeights<'_> {
+    fn name(&self) -> &'static str {
+        "nesterov"
+    }
+
+    fn cpu_fwd(&self, weights: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let (velocity, grad) = &mut *self.others.borrow_mut();
+        let weights = values_mut(weights, layout)?;
+        if grad.len() != weights.len() || velocity.len() != weights.len() {
+            bail!("nesterov: {} gradients for {} weights", grad.len(), weights.len());
         }
-        match self.updates {
-            Updates::Velocity => self.step.velocity(Isa::detect(), to, grad, other),
-            Updates::Weights => self.step.weights(Isa::detect(), to, grad, other),
-        }
+        self.step.run(Isa::detect(), weights, velocity, grad);
         Ok(())
     }
 }
 
-fn values_mut(storage: &mut CpuStorage) -> Result<&mut [Real]> {
-    match storage {
+fn values_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [Real]> {
+    let values = match storage {
         #[cfg(not(feature = "engine-f64"))]
-        CpuStorage::F32(values) => Ok(values),
+        CpuStorage::F32(values) => values,
         #[cfg(feature = "engine-f64")]
-        CpuStorage::F64(values) => Ok(values),
+        CpuStorage::F64(values) => values,
         _ => bail!("nesterov needs {:?}", Real::DTYPE),
+    };
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&mut values[start..end]),
+        None => bail!("nesterov needs contiguous tensors"),
     }
 }
 

@@ -42,8 +42,7 @@ fn a_step_of_sgd_is_that_of_pytorch() {
         };
         let (grad, w, v) = (rng.buffer(n, 1.0), rng.buffer(n, 1.0), rng.buffer(n, 1.0));
         let (mut new_v, mut new_w) = (guarded(&v), guarded(&w));
-        step.velocity(isa, &mut new_v, &grad, &w);
-        step.weights(isa, &mut new_w, &grad, &new_v);
+        step.run(isa, &mut new_w, &mut new_v, &grad);
         for i in 0..n {
             let decayed = Sum::of_products(grad[i], [(step.weight_decay, w[i])]);
             let expected = decayed.plus(exact(step.momentum) * exact(v[i]));

@@ -80,8 +80,7 @@ fn buffers_and_coefficients_of_different_lengths_are_refused() {
         needs(&[7, 7, 7], |b| add_activate(isa, &b[0], &b[1], activation, &mut b[2].clone()));
         needs(&[8, 4], |b| add_pixels(isa, &b[0], &mut b[1].clone()));
         let step = NesterovStep { learning_rate: 0.1, momentum: 0.9, weight_decay: 0.0 };
-        needs(&[7, 7, 7], |b| step.velocity(isa, &mut b[0].clone(), &b[1], &b[2]));
-        needs(&[7, 7, 7], |b| step.weights(isa, &mut b[0].clone(), &b[1], &b[2]));
+        needs(&[7, 7, 7], |b| step.run(isa, &mut b[0].clone(), &mut b[1].clone(), &b[2]));
     }
 }
 
