@@ -194,7 +194,7 @@ impl Core {
 }
 
 /// Whether batch norm or a bias follows, whose gradients need sums.
-fn is_layer(op: &NodeOp) -> bool {
+pub fn is_layer(op: &NodeOp) -> bool {
     matches!(op, NodeOp::Conv(_) | NodeOp::Linear(_))
 }
 

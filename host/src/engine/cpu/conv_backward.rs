@@ -16,7 +16,7 @@ use super::core::{Core, Finish, NodeState, Scratch, View, buffer, chunk, fill_in
 use super::plan::{Geometry, Plan};
 
 /// More weights than this have no parts per chunk.
-const WIDE: usize = 32768;
+pub const WIDE: usize = 32768;
 
 /// Values of the operands of one outer product: they stay in a core's first cache.
 const OUTER_BLOCK: usize = 4096;

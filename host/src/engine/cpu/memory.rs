@@ -2,11 +2,13 @@
 
 use cpu_kernels::norm::period;
 
-use super::conv_backward::is_wide;
+use super::backward::is_layer;
+use super::conv_backward::{WIDE, is_wide};
 use super::conv_forward::block_pixels;
 use super::core::Core;
+use super::forward::CHUNKS;
 use super::plan::Layer;
-use crate::network::{Graph, NodeOp};
+use crate::network::{Conv, Graph, Linear, NodeOp};
 use cpu_kernels::Real;
 
 /// Bytes of a training step of the widest subnet.
@@ -83,24 +85,25 @@ impl Core {
     }
 
     fn temporaries(&self) -> usize {
-        let (mut scratch, mut packed, mut parts, mut whole, mut sums) = ([0; 2], 0, 0, [0; 2], 0);
+        let (mut scratch, mut packed, mut parts, mut whole) = ([0; 2], 0, 0, [0; 2]);
+        let mut sums = vec![0; self.nodes.len()];
         let max = |a: &mut usize, b: usize| *a = b.max(*a);
         for (idx, node) in self.graph.nodes.iter().enumerate() {
             let image = |idx: usize| self.nodes[idx].len / self.n;
             for input in node.op.inputs() {
                 max(&mut scratch[0], image(input));
                 max(&mut scratch[1], 2 * image(input));
+                max(&mut sums[input], CHUNKS * 2 * self.longest_period(input));
             }
             let Some(layer) = Layer::of(&node.op) else { continue };
             let (g, plan) = (self.geometry(idx, &layer), &self.plans[idx]);
-            let p = period(self.isa, g.c_out);
             let forward = self.n_chunks(g.macs(), g.n_weights());
-            max(&mut parts, forward * 3 * p);
+            max(&mut parts, forward * 3 * self.longest_period(idx));
             max(&mut packed, plan.forward_len(self.isa, &g).max(plan.input_len(self.isa, &g)));
             let [forward_scratch, input_scratch] = plan.scratch_lens();
             let wide = is_wide(&g);
             let backward = self.n_chunks(2 * g.macs(), if wide { 0 } else { g.n_weights() });
-            sums += backward * 2 * period(self.isa, g.c_in);
+            max(&mut sums[layer.input], backward * 2 * self.longest_period(layer.input));
             if g.is_pointwise() && !wide {
                 max(&mut scratch[0], block_pixels(&g) * g.c_in);
                 max(&mut scratch[1], block_pixels(&g) * g.c_out);
@@ -112,6 +115,8 @@ impl Core {
             if wide {
                 max(&mut whole[0], self.n * g.padded_len());
                 max(&mut whole[1], self.n * plan.border.len);
+                // The most of any narrower subnet's that is not wide.
+                max(&mut parts, self.n_chunks(2 * g.macs(), g.n_weights()) * WIDE);
                 max(&mut parts, g.n_weights());
             } else {
                 max(&mut parts, backward * g.n_weights());
@@ -121,8 +126,24 @@ impl Core {
             Some(NodeOp::Head { input }) => self.n * self.nodes[*input].c,
             _ => 0,
         };
+        let sums = sums.iter().zip(&self.graph.nodes).filter(|(_, node)| is_layer(&node.op));
+        let sums: usize = sums.map(|(sums, _)| sums).sum();
         let threads = self.scratch.len();
         threads * scratch.iter().sum::<usize>() + packed + parts + whole.iter().sum::<usize>() + sums + pooled
+    }
+
+    /// The longest period of a node's channels in any subnet: 24 channels have a longer one than 32.
+    fn longest_period(&self, idx: usize) -> usize {
+        let of = |c: usize| period(self.isa, c);
+        match &self.graph.nodes[idx].op {
+            NodeOp::Conv(Conv { units, .. }) | NodeOp::Linear(Linear { units, .. }) if units.len() == 1 => {
+                self.graph.units[units[0]].bins.iter().map(|&c| of(c)).max().unwrap_or(1)
+            }
+            op => match op.inputs().first() {
+                Some(&input) => self.longest_period(input).max(of(self.nodes[idx].c)),
+                None => of(self.nodes[idx].c),
+            },
+        }
     }
 
     /// Bytes that the buffers of past steps take, without coefficients per channel.
