@@ -190,7 +190,8 @@ fn an_edited_table_is_measured_again() {
 fn a_loss_that_is_no_number_stops_the_training() {
     let run = Run::small();
     run.edit("learning_rate = 0.1", "learning_rate = 1e30");
-    says(&run.refused(&["train"]), &["loss", "smaller learning rate"]);
+    let told = ["loss", "no checkpoint was written before", "lower train.learning_rate"];
+    says(&run.refused(&["train"]), &told);
 }
 
 #[test]
