@@ -13,7 +13,8 @@ use cpu_kernels::{Isa, Real};
 use super::backward::{Visit, finish};
 use super::conv_forward::block_pixels;
 use super::core::{Core, Finish, NodeState, Scratch, View, buffer, chunk, fill_inside, for_each, view};
-use super::plan::{Geometry, Plan};
+use super::geometry::Geometry;
+use super::plan::Plan;
 
 /// More weights than this have no parts per chunk.
 pub const WIDE: usize = 32768;

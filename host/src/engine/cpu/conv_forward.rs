@@ -12,8 +12,9 @@ use cpu_kernels::{Isa, Real};
 use super::conv_backward::is_wide;
 use super::conv_wide::WideProduct;
 use super::core::{Core, Scratch, View, buffer, chunk, for_each, view};
+use super::geometry::Geometry;
 use super::norm::Split;
-use super::plan::{Geometry, Plan};
+use super::plan::Plan;
 
 /// Values of both operands of a pointwise product that are computed at once: they stay in a core's second cache.
 const BLOCK: usize = 12288;

@@ -9,11 +9,12 @@ use cpu_kernels::pool::Pool;
 use cpu_kernels::{Isa, Real};
 
 use super::evaluate::{Kept, Slots};
+use super::geometry::{Geometry, Layer};
 use super::image_ops::ImageOp;
 use super::loans::Loans;
 use super::memory::gradient_slots;
 use super::norm::Norm;
-use super::plan::{Geometry, Layer, Plan};
+use super::plan::Plan;
 use crate::engine::{Dropout, NodeParams, Statistics};
 use crate::network::{Activation, Channels, Conv, ConvKind, Graph, Linear, NodeId, NodeOp};
 

@@ -8,9 +8,10 @@ use cpu_kernels::{Isa, Real};
 
 use super::conv_forward::dense_groups;
 use super::core::{Core, NodeState, View, affine, buffer, chunk, resized};
+use super::geometry::{Geometry, Layer};
 use super::head::{Classifier, average, head_params};
 use super::image_ops::ImageOp;
-use super::plan::{Geometry, Layer, Plan};
+use super::plan::Plan;
 use super::unsupported::activation;
 use crate::network::{Activation, Channels, Conv, Graph, Linear, NodeId, NodeOp};
 

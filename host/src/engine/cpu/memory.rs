@@ -7,7 +7,7 @@ use super::conv_backward::{WIDE, is_wide};
 use super::conv_forward::block_pixels;
 use super::core::Core;
 use super::forward::CHUNKS;
-use super::plan::Layer;
+use super::geometry::Layer;
 use crate::network::{Conv, Graph, Linear, NodeOp};
 use cpu_kernels::Real;
 

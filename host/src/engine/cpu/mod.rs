@@ -8,6 +8,7 @@ mod conv_wide;
 mod core;
 mod evaluate;
 mod forward;
+mod geometry;
 mod head;
 mod image_ops;
 mod loans;

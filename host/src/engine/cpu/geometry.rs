@@ -1,0 +1,193 @@
+//! The geometry of one convolution at the active channels, and which way to compute it is the fastest.
+
+use cpu_kernels::Isa;
+use cpu_kernels::depthwise::Depthwise;
+use cpu_kernels::gemm::Steps;
+use cpu_kernels::winograd::Winograd;
+use device_bench::Padding;
+
+use crate::network::{Conv, ConvKind, Kernel, Linear, NodeId, NodeOp};
+
+/// A convolution, or a linear layer as a convolution of one pixel.
+#[derive(Debug, Clone, Copy)]
+pub struct Layer {
+    pub input: NodeId,
+    pub kind: ConvKind,
+    pub kernel: Kernel,
+    pub stride: usize,
+    pub padding: Padding,
+    /// Batch norm; else a bias.
+    pub has_norm: bool,
+}
+
+impl Layer {
+    /// What `op` is as a convolution.
+    pub fn of(op: &NodeOp) -> Option<Layer> {
+        match *op {
+            NodeOp::Conv(Conv { input, kind, kernel, stride, padding, .. }) => {
+                Some(Layer { input, kind, kernel, stride, padding, has_norm: true })
+            }
+            NodeOp::Linear(Linear { input, .. }) => Some(Layer {
+                input,
+                kind: ConvKind::Dense,
+                kernel: Kernel::square(1),
+                stride: 1,
+                padding: Padding::NONE,
+                has_norm: false,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// One convolution at the active channels.
+#[derive(Debug, Clone, Copy)]
+pub struct Geometry {
+    pub is_depthwise: bool,
+    /// 1 unless the convolution is grouped.
+    pub groups: usize,
+    pub c_in: usize,
+    pub c_out: usize,
+    pub h: usize,
+    pub w: usize,
+    pub h_out: usize,
+    pub w_out: usize,
+    pub kernel: Kernel,
+    pub stride: usize,
+    pub top: usize,
+    pub left: usize,
+    pub h_padded: usize,
+    pub w_padded: usize,
+}
+
+impl Geometry {
+    /// Whether the image itself is the operand of one matrix product.
+    pub fn is_pointwise(&self) -> bool {
+        let padded = self.h_padded * self.w_padded != self.h * self.w;
+        !self.is_depthwise && self.groups == 1 && self.taps() == 1 && self.stride == 1 && !padded
+    }
+
+    /// Taps of the kernel.
+    pub fn taps(&self) -> usize {
+        self.kernel.taps()
+    }
+
+    /// Input channels that an output channel sees.
+    pub fn group_in(&self) -> usize {
+        if self.is_depthwise { 1 } else { self.c_in / self.groups }
+    }
+
+    /// Output channels of a group.
+    pub fn group_out(&self) -> usize {
+        self.c_out / self.groups
+    }
+
+    /// Values of a row of the padded image.
+    pub fn padded_row(&self) -> usize {
+        self.w_padded * self.c_in
+    }
+
+    /// Values of the padded image.
+    pub fn padded_len(&self) -> usize {
+        self.h_padded * self.padded_row()
+    }
+
+    /// Values of an output image.
+    pub fn out_len(&self) -> usize {
+        self.h_out * self.w_out * self.c_out
+    }
+
+    /// Values of an input image.
+    pub fn in_len(&self) -> usize {
+        self.h * self.w * self.c_in
+    }
+
+    /// Active weights, depthwise ones padded to whole vectors.
+    pub fn n_weights(&self) -> usize {
+        if self.is_depthwise {
+            return self.depthwise().packed_len();
+        }
+        self.taps() * self.group_in() * self.c_out
+    }
+
+    /// Multiply-accumulates of an image.
+    pub fn macs(&self) -> usize {
+        self.h_out * self.w_out * self.taps() * self.group_in() * self.c_out
+    }
+
+    /// Output pixels of a line that one row of the forward product computes, in vectors of `lanes` columns.
+    ///
+    /// Few output channels would leave most of a vector empty. The channels of neighbouring pixels lie side by side, so a
+    /// row may have those of several; each pixel's weights are zero where only its neighbours look.
+    pub fn span(&self, lanes: usize) -> usize {
+        if self.is_depthwise || self.groups > 1 {
+            return 1;
+        }
+        let spans = [2, 4].into_iter().filter(|&span| self.w_out.is_multiple_of(span));
+        let cost = |span| self.cost_of_four(span, lanes);
+        spans.fold(1, |best, span| if cost(span) < cost(best) { span } else { best })
+    }
+
+    /// Multiply-adds of a vector of `lanes` that four output pixels take in rows of `span`.
+    fn cost_of_four(&self, span: usize, lanes: usize) -> usize {
+        let vectors = (span * self.c_out).div_ceil(lanes);
+        4 / span * self.kernel.h * self.window(span) * self.c_in * vectors
+    }
+
+    /// Whether its output can be computed in tiles of 2 × 2 pixels.
+    fn has_tiles(&self) -> bool {
+        let is_3x3 = (self.kernel.h, self.kernel.w) == (3, 3);
+        let is_even = self.h_out.is_multiple_of(2) && self.w_out.is_multiple_of(2);
+        is_3x3 && self.stride == 1 && self.groups == 1 && !self.is_depthwise && is_even
+    }
+
+    /// The forward in tiles, if that is faster than rows of `span` pixels.
+    pub fn tiles(&self, isa: Isa, span: usize) -> Option<Winograd> {
+        let &Geometry { c_in, c_out, h_out, w_out, .. } = self;
+        let tiles = Winograd { c_in, c_out, h_out, w_out, padded_row: self.padded_row() };
+        let direct = self.cost_of_four(span, isa.lanes());
+        (self.has_tiles() && tiles.pays(isa, direct)).then_some(tiles)
+    }
+
+    /// The input gradient in tiles, if that is faster; the output gradient has lines of `line` values.
+    pub fn input_tiles(&self, isa: Isa, line: usize) -> Option<Winograd> {
+        let &Geometry { c_in, c_out, h, w, .. } = self;
+        let tiles = Winograd { c_in: c_out, c_out: c_in, h_out: h, w_out: w, padded_row: line };
+        let direct = 4 * self.taps() * c_out * c_in.div_ceil(isa.lanes());
+        let is_even = h.is_multiple_of(2) && w.is_multiple_of(2);
+        (self.has_tiles() && is_even && tiles.pays(isa, direct)).then_some(tiles)
+    }
+
+    /// Input pixels of a line that `span` output pixels see.
+    pub fn window(&self, span: usize) -> usize {
+        self.kernel.w + self.stride * (span - 1)
+    }
+
+    /// How the pixels under the first tap lie in the padded image.
+    pub fn input_steps(&self) -> Steps {
+        Steps { pixel: self.stride * self.c_in, line: self.stride * self.padded_row() }
+    }
+
+    /// Whether a depthwise input gradient is itself a stride-1 convolution, with the flipped kernel.
+    pub fn flips(&self) -> bool {
+        let side = self.kernel.h;
+        let fits = |n: usize, out: usize, before: usize| before < side && n + side > before + out;
+        self.stride == 1
+            && fits(self.h, self.h_out, self.top)
+            && fits(self.w, self.w_out, self.left)
+            && self.h_padded - self.h - self.top < side
+            && self.w_padded - self.w - self.left < side
+    }
+
+    /// The same for the depthwise kernels, which are square.
+    pub fn depthwise(&self) -> Depthwise {
+        Depthwise {
+            c: self.c_out,
+            kernel: self.kernel.h,
+            stride: self.stride,
+            h_out: self.h_out,
+            w_out: self.w_out,
+            padded_row: self.w_padded * self.c_out,
+        }
+    }
+}
