@@ -6,9 +6,9 @@ use std::mem::swap;
 
 use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Result, Tensor, Var, WithDType, bail};
 use cpu_kernels::Real;
+use cpu_kernels::disjoint::Disjoint;
 
 use super::core::Core;
-use cpu_kernels::disjoint::Disjoint;
 
 /// Values that one task zeroes.
 const FILL: usize = 1 << 16;
