@@ -13,7 +13,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use virtual_board::{Fault, accesses, inject};
 
@@ -22,9 +22,11 @@ const FAULTS: usize = 12;
 /// Profiles at a time.
 const WORKERS: usize = 2;
 const SEED: u32 = 3;
+const M4: &str = "virtual-m4";
+const RV32: &str = "virtual-rv32";
 const PLAN: LayerPlan = LayerPlan { warmups: 1, samples: 3, seed: SEED };
-/// More accesses than any test makes.
-const NEVER: &str = "drop@18446744073709551615";
+/// The accesses between an open board and the middle of a long layer: sending the request takes a tenth of them.
+const INTO_LAYER: u64 = 300;
 
 /// A board with a list of faults, and its firmware.
 struct Faulty {
@@ -36,7 +38,7 @@ struct Faulty {
 
 impl Faulty {
     fn new(faults: &str) -> Faulty {
-        Self::on("virtual-m4", faults)
+        Self::on(M4, faults)
     }
 
     fn on(name: &str, faults: &str) -> Faulty {
@@ -46,12 +48,24 @@ impl Faulty {
         Faulty { board, elf, in_first_layer: None }
     }
 
+    /// A board without a fault as yet, with a count of accesses of its own.
+    fn quiet(name: &str) -> Faulty {
+        static N_QUIET: AtomicU64 = AtomicU64::new(0);
+        // A script is known by its words; this one is over after more accesses than any test makes.
+        Self::on(name, &format!("drop@{}", u64::MAX - N_QUIET.fetch_add(1, Ordering::Relaxed)))
+    }
+
     fn open(&self) -> Result<Link, BoardError> {
         Link::open(&self.board, &self.elf, &ProbeOptions::default())
     }
 
     fn n_accesses(&self) -> u64 {
         accesses(self.board.machine.as_deref().unwrap())
+    }
+
+    /// Lets the fault strike the open board, after `n_more` more accesses.
+    fn inject(&self, fault: Fault, n_more: u64) {
+        inject(self.board.machine.as_deref().unwrap(), fault, n_more);
     }
 
     /// The table of a small profile, as it would be written, and how often the board was opened for it.
@@ -68,7 +82,7 @@ impl Faulty {
         if let (Some(fault), Some(serial)) = (self.in_first_layer, self.board.machine.clone()) {
             std::thread::spawn(move || {
                 std::thread::sleep(Duration::from_millis(400));
-                inject(&serial, fault);
+                inject(&serial, fault, 0);
             });
         }
         table.provenance = provenance(&self.board, first.info(), None, SEED);
@@ -111,7 +125,7 @@ struct Quiet {
 }
 
 static QUIET: LazyLock<Quiet> = LazyLock::new(|| {
-    let quiet = Faulty::new(NEVER);
+    let quiet = Faulty::quiet(M4);
     quiet.open().unwrap();
     let n_opening = quiet.n_accesses();
     let (table, n_opened) = quiet.profile(&layers()).unwrap();
@@ -125,39 +139,44 @@ fn long_layer() -> LayerSpec {
 }
 
 /// The open board, and what comes of a long layer during which it has the fault.
-fn struck(fault: &str) -> (Link, Result<LayerTiming, BoardError>, Duration) {
-    let board = Faulty::new(&format!("{fault}@{}", QUIET.n_opening + 500));
+fn struck(name: &str, fault: Fault) -> (Link, Result<LayerTiming, BoardError>, Duration) {
+    let board = Faulty::quiet(name);
     let mut link = board.open().unwrap();
+    let n_opening = board.n_accesses();
+    board.inject(fault, INTO_LAYER);
     let started = Instant::now();
     let timed = link.time_layer(&long_layer(), &PLAN);
-    assert!(board.n_accesses() > QUIET.n_opening + 500, "{fault} did not strike");
+    assert!(board.n_accesses() > n_opening + INTO_LAYER, "{fault:?} did not strike");
     (link, timed, started.elapsed())
 }
 
 #[test]
 fn a_probe_that_is_unplugged_or_stalls_is_told_at_once() {
-    let (mut link, timed, after) = struck("drop");
+    let (mut link, timed, after) = struck(M4, Fault::Drop);
     assert!(matches!(timed, Err(BoardError::Probe { .. })) && after < Duration::from_secs(1), "{timed:?}");
     let again = link.spin(1).unwrap_err();
     assert!(format!("{again:?}").contains("Unplugged"), "{again:?}");
-    let (_, timed, after) = struck("stall");
+    let (_, timed, after) = struck(M4, Fault::Stall);
     assert!(matches!(timed, Err(BoardError::Probe { .. })) && after < Duration::from_secs(3), "{timed:?}");
 }
 
 #[test]
 fn a_board_that_is_reset_halted_or_locked_up_is_told_at_once_and_why() {
-    for (fault, wanted) in [("reset", "watchdog"), ("halt", "was halted at 0x"), ("lockup", "locked up")] {
-        let (_, timed, after) = struck(fault);
-        let Err(error @ BoardError::Stopped { .. }) = timed else { panic!("{fault}: {timed:?}") };
+    for (fault, wanted) in
+        [(Fault::Reset, "watchdog"), (Fault::Halt, "was halted at 0x"), (Fault::LockUp, "locked up")]
+    {
+        let (_, timed, after) = struck(M4, fault);
+        let Err(error @ BoardError::Stopped { .. }) = timed else { panic!("{fault:?}: {timed:?}") };
         assert!(error.to_string().contains(wanted), "{error}");
-        assert!(after < Duration::from_secs(1), "{fault}: after {after:?}");
+        assert!(after < Duration::from_secs(1), "{fault:?}: after {after:?}");
     }
 }
 
 #[test]
 fn a_reset_between_two_requests_is_told_too() {
-    let board = Faulty::new(&format!("reset@{}", QUIET.n_opening + 200));
+    let board = Faulty::quiet(M4);
     let mut link = board.open().unwrap();
+    board.inject(Fault::Reset, 200);
     // The firmware has started anew and would answer all that follow.
     let error = (0..200).find_map(|_| link.spin(1).err()).expect("it was reset");
     assert!(matches!(error, BoardError::Stopped { stop: Stop::Reset, .. }), "{error:?}");
@@ -165,33 +184,32 @@ fn a_reset_between_two_requests_is_told_too() {
 
 #[test]
 fn a_hard_fault_and_a_used_up_stack_are_told_with_their_registers() {
-    let (_, timed, _) = struck("fault");
+    let (_, timed, _) = struck(M4, Fault::HardFault);
     let Err(error @ BoardError::Fault { kind: FaultKind::HardFault, .. }) = timed else {
         panic!("{timed:?}")
     };
     assert!(error.to_string().contains("pc 0xe0000000"), "{error}");
-    let (_, timed, _) = struck("stack");
+    let (_, timed, _) = struck(M4, Fault::Stack);
     assert!(matches!(timed, Err(BoardError::Fault { kind: FaultKind::StackOverflow, .. })), "{timed:?}");
 }
 
 #[test]
 fn a_counter_that_stands_still_or_counts_another_clock_is_told() {
-    for fault in ["stuck", "slow"] {
-        let (mut link, timed, _) = struck(fault);
-        let right = Faulty::new(NEVER).open().unwrap().time_layer(&long_layer(), &PLAN).unwrap();
-        assert_ne!(timed.unwrap(), right, "{fault} did nothing");
+    for fault in [Fault::Stuck, Fault::Slow] {
+        let (mut link, timed, _) = struck(M4, fault);
+        let right = Faulty::quiet(M4).open().unwrap().time_layer(&long_layer(), &PLAN).unwrap();
+        assert_ne!(timed.unwrap(), right, "{fault:?} did nothing");
         let error = link.check_counter().unwrap_err();
-        assert!(matches!(error, BoardError::Counter { expected: 10_000, .. }), "{fault}: {error:?}");
+        assert!(matches!(error, BoardError::Counter { expected: 10_000, .. }), "{fault:?}: {error:?}");
     }
 }
 
 #[test]
 fn a_counter_that_stands_still_slows_down_or_jumps_never_ends_in_the_table() {
-    let (right, _) = Faulty::new(NEVER).profile(&[long_layer()]).unwrap();
+    let (right, _) = Faulty::quiet(M4).profile(&[long_layer()]).unwrap();
     // A figure that jumped disagrees with the others, and the layer is measured again without opening the board anew.
     for (fault, wanted_openings) in [(Fault::Glitch, 1), (Fault::Stuck, 2), (Fault::Slow, 2)] {
-        let board =
-            Faulty { in_first_layer: Some(fault), ..Faulty::new(&format!("{NEVER} {NEVER} {NEVER}")) };
+        let board = Faulty { in_first_layer: Some(fault), ..Faulty::quiet(M4) };
         let (table, n_opened) = board.profile(&[long_layer()]).unwrap();
         assert_eq!((table, n_opened), (right.clone(), wanted_openings), "{fault:?}");
     }
@@ -215,49 +233,38 @@ fn a_layer_that_always_fails_ends_with_its_own_fault_and_a_lost_probe_with_advic
 
 #[test]
 fn a_risc_v_board_that_fails_is_told_at_once_and_why() {
-    let rv32 = |faults: &str| Faulty::on("virtual-rv32", faults);
-    let quiet = rv32(NEVER);
-    let mut link = quiet.open().unwrap();
-    let n_opening = quiet.n_accesses();
-    link.time_layer(&long_layer(), &PLAN).unwrap();
-    // How often the host looks depends on how fast both are: well before the layer's end, whichever comes first.
-    let n_layer = quiet.n_accesses() - n_opening;
-    drop(link);
-    let mut told = Vec::new();
-    for fault in ["drop", "stall", "reset", "halt", "fault", "stack"] {
-        let board = rv32(&format!("{fault}@{}", n_opening + (n_layer / 4).min(500)));
-        let mut link = board.open().unwrap();
-        let started = Instant::now();
-        let error = link.time_layer(&long_layer(), &PLAN).expect_err(fault);
+    let faults = [Fault::Drop, Fault::Stall, Fault::Reset, Fault::Halt, Fault::HardFault, Fault::Stack];
+    let told = faults.map(|fault| {
+        let (_, timed, after) = struck(RV32, fault);
         // Sooner than any wait for an answer is given up; the layer alone takes seconds of a busy host.
-        assert!(started.elapsed() < Duration::from_secs(10), "{fault}: after {:?}", started.elapsed());
-        told.push(match error {
-            BoardError::Probe { .. } => "probe",
-            BoardError::Stopped { stop: Stop::Reset, .. } => "reset",
-            BoardError::Stopped { stop: Stop::Halted { at: Some(0x8000_0000..0x8040_0000) }, .. } => "halted",
+        assert!(after < Duration::from_secs(10), "{fault:?}: after {after:?}");
+        match timed {
+            Err(BoardError::Probe { .. }) => "probe",
+            Err(BoardError::Stopped { stop: Stop::Reset, .. }) => "reset",
+            Err(BoardError::Stopped {
+                stop: Stop::Halted { at: Some(0x8000_0000..0x8040_0000) }, ..
+            }) => "halted",
             // An access fault of an instruction.
-            BoardError::Fault { kind: FaultKind::HardFault, registers, .. }
+            Err(BoardError::Fault { kind: FaultKind::HardFault, registers, .. })
                 if registers.contains(&("mcause", 1)) && registers.contains(&("pc", 0xe000_0000)) =>
             {
                 "exception"
             }
-            BoardError::Fault { kind: FaultKind::StackOverflow, .. } => "stack",
-            error => panic!("{fault}: {error:?}"),
-        });
-    }
+            Err(BoardError::Fault { kind: FaultKind::StackOverflow, .. }) => "stack",
+            timed => panic!("{fault:?}: {timed:?}"),
+        }
+    });
     assert_eq!(told, ["probe", "probe", "reset", "halted", "exception", "stack"]);
-    let unknown = rv32("slow@1").open().err().expect("it has no system timer");
+    let unknown = Faulty::on(RV32, "slow@1").open().err().expect("it has no system timer");
     assert!(format!("{unknown:?}").contains("NoSuchFault"), "{unknown:?}");
 }
 
 #[test]
 fn a_profile_of_a_risc_v_board_goes_on_after_a_fault_to_the_same_table() {
-    let (right, n_opened) = Faulty::on("virtual-rv32", NEVER).profile(&layers()).unwrap();
+    let (right, n_opened) = Faulty::quiet(RV32).profile(&layers()).unwrap();
     assert_eq!(n_opened, 1);
     for fault in [Fault::Drop, Fault::Reset, Fault::HardFault] {
-        // As many scripts as there are faults: a script is known by its words.
-        let script = format!("{NEVER} {NEVER}{}", " ".repeat(1 + fault as usize));
-        let board = Faulty { in_first_layer: Some(fault), ..Faulty::on("virtual-rv32", &script) };
+        let board = Faulty { in_first_layer: Some(fault), ..Faulty::quiet(RV32) };
         let layers = [&[long_layer()], &layers()[..]].concat();
         let (table, n_opened) = board.profile(&layers).unwrap();
         assert_eq!(n_opened, 2, "{fault:?}");
@@ -274,11 +281,11 @@ fn a_profile_of_a_risc_v_board_goes_on_after_a_fault_to_the_same_table() {
 
 /// What `request` makes of the fault on eight boards; it ends with what it was asked for, or an error.
 fn errors_of(fault: Fault, mut request: impl FnMut(&mut Link) -> Result<(), BoardError>) -> Vec<String> {
-    let board = Faulty::new(&format!("{NEVER} {NEVER}"));
+    let board = Faulty::quiet(M4);
     let attempts = (0..8).map(|_| {
         let mut link = board.open().unwrap();
         request(&mut link).unwrap();
-        inject(board.board.machine.as_deref().unwrap(), fault);
+        board.inject(fault, 0);
         request(&mut link)
     });
     attempts.filter_map(Result::err).map(|error| error.to_string()).collect()
@@ -288,7 +295,7 @@ fn errors_of(fault: Fault, mut request: impl FnMut(&mut Link) -> Result<(), Boar
 fn a_garbled_frame_is_never_taken_for_a_figure_or_another_request() {
     let spec = LayerSpec::linear(40, 10);
     let plan = LayerPlan { samples: 60, ..PLAN };
-    let right = Faulty::new(NEVER).open().unwrap().time_layer(&spec, &plan).unwrap();
+    let right = Faulty::quiet(M4).open().unwrap().time_layer(&spec, &plan).unwrap();
     for (fault, told) in [(Fault::Corrupt, "garbled"), (Fault::CorruptWrite, "could not read the request")] {
         let errors = errors_of(fault, |link| {
             link.time_layer(&spec, &plan).map(|timing| assert_eq!(timing, right, "{fault:?}"))
@@ -310,7 +317,7 @@ fn a_bit_that_flips_while_firmware_or_model_is_loaded_is_noticed() {
         let told = errors.iter().filter(|error| error.contains("the model was written, but address"));
         assert_eq!(told.count(), 8, "{fault:?}: {errors:#?}");
     }
-    let right = Faulty::new(NEVER).open().unwrap().time_layer(&layers()[0], &PLAN).unwrap();
+    let right = Faulty::quiet(M4).open().unwrap().time_layer(&layers()[0], &PLAN).unwrap();
     let loaded = (1..QUIET.n_opening).step_by(61).map(|at| {
         let timed = Faulty::new(&format!("corrupt-write@{at}")).open();
         timed
@@ -371,7 +378,7 @@ fn a_table_that_the_board_no_longer_agrees_with_is_dropped() {
         let samples = entry.samples.iter().map(|&ticks| ticks * permille / 1000).collect();
         let mut table = CostTable::new(quiet.provenance.clone());
         table.insert(*sentinel, Entry { samples, ..entry.clone() }).unwrap();
-        match Faulty::new(NEVER).profile_into(&layers(), &mut table) {
+        match Faulty::quiet(M4).profile_into(&layers(), &mut table) {
             Ok(_) => assert!(agrees && table.len() == layers().len(), "{permille}"),
             Err(ProfileError::Drift { before, now, .. }) => {
                 assert!(!agrees && table.is_empty() && before != now, "{permille}: {before} and {now}");

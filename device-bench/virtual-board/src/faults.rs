@@ -127,11 +127,13 @@ pub fn accesses(serial: &str) -> u64 {
     scripts.get(serial).map_or(0, |script| script.lock().unwrap_or_else(PoisonError::into_inner).n_accesses)
 }
 
-/// Lets a fault strike at the next access of a probe that has been opened.
-pub fn inject(serial: &str, fault: Fault) {
+/// Lets a fault strike a probe that has been opened, after `n_more` more accesses.
+pub fn inject(serial: &str, fault: Fault, n_more: u64) {
     let scripts = SCRIPTS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(script) = scripts.get(serial) {
-        script.lock().unwrap_or_else(PoisonError::into_inner).pending.push((0, fault));
+        let mut script = script.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = script.n_accesses + n_more + 1;
+        script.pending.push((at, fault));
     }
 }
 
@@ -282,8 +284,10 @@ mod tests {
         let mut second = Faults::open(serial).unwrap();
         assert_eq!((second.due(), second.due()), (vec![Fault::Corrupt], vec![]));
         assert_eq!((accesses(serial), accesses("another")), (4, 0));
-        inject(serial, Fault::Reset);
+        inject(serial, Fault::Reset, 0);
         assert_eq!((first.due(), second.due()), (vec![Fault::Reset], vec![]));
+        inject(serial, Fault::Halt, 1);
+        assert_eq!((first.due(), second.due()), (vec![], vec![Fault::Halt]));
     }
 
     #[test]
