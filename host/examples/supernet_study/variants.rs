@@ -133,6 +133,7 @@ pub fn all() -> Vec<(&'static str, Method)> {
         ("half uniform", Method { sampling: Sampling::HalfUniform, ..base }),
         ("log MACs", Method { sampling: Sampling::LogMacs, ..base }),
         ("larger of two", Method { sampling: Sampling::LargerOfTwo, ..base }),
+        ("3 subnets, half labels", Method { n_subnets: 3, target: Target::Mixed(0.5), ..base }),
         ("half labels", Method { target: Target::Mixed(0.5), ..base }),
         ("alpha divergence", Method { target: Target::Alpha, ..base }),
         ("batch x0.5", Method { batch: 0.5, ..base }),

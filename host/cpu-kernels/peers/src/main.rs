@@ -1,6 +1,8 @@
 //! Products of `[m, k]` activations and `[k, n]` weights on one thread: our kernel and those of crates, GFLOP/s, the best
 //! of many calls. Ours reads weights that were packed before, once a layer and step; the crates pack in every call.
 
+mod tiles;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -32,6 +34,7 @@ fn main() {
         let (shape, peers) = (format!("{m} × {k} × {n}"), [gemm, faer, matrixmultiply].map(beside));
         println!("{shape:>18} {ours:>8.0} {:>14} {:>14} {:>14}", peers[0], peers[1], peers[2]);
     }
+    Isa::available().into_iter().for_each(tiles::print);
 }
 
 /// Seconds of the fastest call.

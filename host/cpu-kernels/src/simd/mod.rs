@@ -235,7 +235,7 @@ pub unsafe fn store<S: Simd, const FULL: bool>(v: S, p: *mut Real, n: usize) {
 
 /// Calls `$row::<S, .., FULL>(args.., n)` for every vector of channels: `$cv` is its first, of which `n` are left.
 macro_rules! each_vector {
-    ($S:ident, $c:expr, $row:ident, [$($generic:literal),*], |$cv:ident| ($($arg:expr),* $(,)?)) => {{
+    ($S:ident, $c:expr, $row:ident, [$($generic:tt),*], |$cv:ident| ($($arg:expr),* $(,)?)) => {{
         let mut $cv = 0;
         while $cv + $S::N <= $c {
             $row::<$S, $($generic,)* true>($($arg,)* $S::N);

@@ -175,19 +175,25 @@ impl Backward<'_> {
         weights: &mut [Real],
         chunk_idx: usize,
     ) {
-        let g = &self.g;
+        let (g, z_len, batch) = (&self.g, self.plan.border.len, self.plan.images()[1]);
         let padded = buffer(padded, g.padded_len());
-        for image in images {
-            self.source.read_padded(self.isa, g, image, padded);
-            if g.is_depthwise {
+        if g.is_depthwise {
+            for image in images {
+                self.source.read_padded(self.isa, g, image, padded);
                 self.depthwise(image, padded, dz, weights, chunk_idx);
-                continue;
             }
-            let [dz, tiles] = split(dz, [self.plan.border.len, self.plan.scratch_lens()[1]]);
-            self.bordered_dz(image, dz);
-            self.outer_products(padded, dz, weights);
-            self.write_input(image * g.in_len(), g.in_len(), chunk_idx, |dx, end| {
-                self.dense_input(dz, tiles, dx, end);
+            return;
+        }
+        let [dz, tiles] = split(dz, [batch * z_len, self.plan.scratch_lens()[1]]);
+        for first in images.clone().step_by(batch) {
+            let n = batch.min(images.end - first);
+            for (i, dz) in dz.chunks_exact_mut(z_len).take(n).enumerate() {
+                self.source.read_padded(self.isa, g, first + i, padded);
+                self.bordered_dz(first + i, dz);
+                self.outer_products(padded, dz, weights);
+            }
+            self.write_input(first * g.in_len(), n * g.in_len(), chunk_idx, |dx, end| {
+                self.dense_input(n, dz, tiles, dx, end);
             });
         }
     }
@@ -212,14 +218,22 @@ impl Backward<'_> {
         }
     }
 
-    /// The input gradient of an image of a dense or grouped convolution.
+    /// The input gradient of `n` images of a dense or grouped convolution.
     ///
+    /// - `dz`: each in its border
     /// - `tiles`: temporaries, the second of [`Plan::scratch_lens`]
-    pub fn dense_input(&self, dz: &[Real], tiles: &mut [Real], dx: &mut [Real], end: End) {
+    pub fn dense_input(&self, n: usize, dz: &[Real], tiles: &mut [Real], dx: &mut [Real], end: End) {
         let (g, plan) = (&self.g, self.plan);
         if let Some(winograd) = &plan.input_tiles {
-            return winograd.run(self.isa, &dz[plan.classes[0].from..], self.packed, tiles, dx, end);
+            return winograd.run(self.isa, n, &dz[plan.classes[0].from..], self.packed, tiles, dx, end);
         }
+        let images = dz.chunks_exact(plan.border.len).zip(dx.chunks_exact_mut(g.in_len()));
+        images.take(n).for_each(|(dz, dx)| self.input_classes(dz, dx, end));
+    }
+
+    /// The input gradient of an image, class by class of its pixels.
+    fn input_classes(&self, dz: &[Real], dx: &mut [Real], end: End) {
+        let (g, plan) = (&self.g, self.plan);
         let (n, k) = (g.group_in(), g.group_out());
         let mut packed = self.packed;
         for group in 0..g.groups {

@@ -168,17 +168,20 @@ impl Forward<'_> {
 
     /// Any convolution of some images.
     fn images(&self, images: Range<usize>, [padded, tiles]: &mut Scratch, mut done: impl FnMut(&[Real])) {
-        let g = &self.g;
-        let padded = buffer(padded, g.padded_len());
+        let (g, batch) = (&self.g, self.plan.images()[0]);
+        let padded = buffer(padded, batch * g.padded_len());
         let tiles = buffer(tiles, self.plan.scratch_lens()[0]);
-        for image in images {
-            self.source.read_padded(self.isa, g, image, padded);
+        for first in images.clone().step_by(batch) {
+            let n = batch.min(images.end - first);
+            for (i, padded) in padded.chunks_exact_mut(g.padded_len()).take(n).enumerate() {
+                self.source.read_padded(self.isa, g, first + i, padded);
+            }
             // SAFETY: every image is in one chunk.
-            let z = unsafe { self.out.range(image * g.out_len(), g.out_len()) };
+            let z = unsafe { self.out.range(first * g.out_len(), n * g.out_len()) };
             if g.is_depthwise {
                 g.depthwise().forward(self.isa, padded, self.packed, z);
             } else {
-                dense_groups(self.isa, g, self.plan, padded, self.packed, tiles, z, |_| End::Replace);
+                dense_groups(self.isa, g, self.plan, n, padded, self.packed, tiles, z, |_| End::Replace);
             }
             done(z);
         }
@@ -211,7 +214,7 @@ fn wide_pixels(
     product.run(isa, pool, xs, packed, &mut z[..m * g.c_out], End::Replace);
 }
 
-/// The groups of a dense or grouped convolution of one padded image, each with its own end.
+/// The groups of a dense or grouped convolution of `n` padded images, each with its own end.
 ///
 /// - `tiles`: temporaries, the first of [`Plan::scratch_lens`]
 #[allow(clippy::too_many_arguments)]
@@ -219,6 +222,7 @@ pub fn dense_groups<'e>(
     isa: Isa,
     g: &Geometry,
     plan: &Plan,
+    n: usize,
     padded: &[Real],
     packed: &[Real],
     tiles: &mut [Real],
@@ -226,13 +230,15 @@ pub fn dense_groups<'e>(
     end: impl Fn(usize) -> End<'e>,
 ) {
     if let Some(winograd) = &plan.tiles {
-        return winograd.run(isa, padded, packed, tiles, z, end(0));
+        return winograd.run(isa, n, padded, packed, tiles, z, end(0));
     }
     let product = plan.product(g);
     let (columns, rows) = plan.operand(g);
     let len = gemm::packed_len(isa, columns, rows);
-    for group in 0..g.groups {
-        let (a, c) = (&padded[group * g.group_in()..], &mut z[group * g.group_out()..]);
-        product.run(isa, a, &packed[group * len..][..len], c, end(group));
+    for (padded, z) in padded.chunks_exact(g.padded_len()).zip(z.chunks_exact_mut(g.out_len())).take(n) {
+        for group in 0..g.groups {
+            let (a, c) = (&padded[group * g.group_in()..], &mut z[group * g.group_out()..]);
+            product.run(isa, a, &packed[group * len..][..len], c, end(group));
+        }
     }
 }

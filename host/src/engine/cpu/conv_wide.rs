@@ -107,9 +107,8 @@ impl Backward<'_> {
             // SAFETY: every image is in one chunk.
             let dx = unsafe { input.grad.range(images.start * g.in_len(), images.len() * g.in_len()) };
             if !pointwise {
-                for (image, dx) in images.clone().zip(dx.chunks_exact_mut(g.in_len())) {
-                    self.dense_input(&dz[image * z_len..(image + 1) * z_len], tiles, dx, end);
-                }
+                let dz = &dz[images.start * z_len..images.end * z_len];
+                self.dense_input(images.len(), dz, tiles, dx, end);
             }
             if input.visit.is_last {
                 input.finish.run(self.isa, images.start * g.in_len(), dx, chunk_idx);

@@ -88,7 +88,7 @@ impl Core {
         }
         let last = self.graph.nodes.len() - 1;
         let (weight, bias) = head_params(&self.layout[last]);
-        let group = images_a_group(n, geometries);
+        let group = images_a_group(n, geometries, &self.plans);
         let Core { graph, isa, pool, nodes, plans, planes, packed, slots: all_slots, inputs, .. } = self;
         let evaluate = Evaluate {
             isa: *isa,
@@ -125,10 +125,15 @@ impl Core {
 }
 
 /// Few images stay in the cache; wide layers on small maps need more pixels than one image has.
-fn images_a_group(n: usize, geometries: &[Option<Geometry>]) -> usize {
-    let wide = geometries.iter().flatten().filter(|g| g.n_weights() > RESIDENT);
-    let wanted = wide.map(|g| PIXELS.div_ceil(g.h_out * g.w_out)).max().unwrap_or(1);
-    wanted.min(n.div_ceil(8)).max(1)
+fn images_a_group(n: usize, geometries: &[Option<Geometry>], plans: &[Plan]) -> usize {
+    let wanted = |(g, plan): (&Option<Geometry>, &Plan)| match g {
+        Some(g) if g.n_weights() > RESIDENT => match plan.tiles {
+            Some(tiles) => tiles.images(),
+            None => PIXELS.div_ceil(g.h_out * g.w_out),
+        },
+        _ => 1,
+    };
+    geometries.iter().zip(plans).map(wanted).max().unwrap_or(1).min(n.div_ceil(8)).max(1)
 }
 
 /// A slot for every node's output, free again after its last consumer; slot 0 is for a padded image.
@@ -211,17 +216,21 @@ impl Evaluate<'_> {
         }
         let source = View { z: xs, affine: None };
         let plan = &self.plans[idx];
-        let padded = buffer(padded, g.padded_len() + plan.scratch_lens()[0]);
-        let (padded, tiles) = padded.split_at_mut(g.padded_len());
-        for (image, y) in y.chunks_exact_mut(g.out_len()).enumerate() {
-            source.read_padded(self.isa, g, image, padded);
+        let batch = plan.images()[0].min(n);
+        let padded = buffer(padded, batch * g.padded_len() + plan.scratch_lens()[0]);
+        let (padded, tiles) = padded.split_at_mut(batch * g.padded_len());
+        for (first, y) in (0..n).step_by(batch).zip(y.chunks_mut(batch * g.out_len())) {
+            let n = batch.min(n - first);
+            for (i, padded) in padded.chunks_exact_mut(g.padded_len()).take(n).enumerate() {
+                source.read_padded(self.isa, g, first + i, padded);
+            }
             if g.is_depthwise {
                 let d = g.depthwise();
                 d.forward(self.isa, padded, self.packed_from(idx, d.packed_len()), y);
             } else {
                 let weights = &self.packed[self.starts[idx]..];
                 let end = |_| if g.groups == 1 { end } else { End::Replace };
-                dense_groups(self.isa, g, plan, padded, weights, tiles, y, end);
+                dense_groups(self.isa, g, plan, n, padded, weights, tiles, y, end);
             }
             if g.is_depthwise || g.groups > 1 {
                 affine.apply_in_place(self.isa, y);

@@ -108,9 +108,16 @@ impl Core {
                 max(&mut scratch[0], block_pixels(&g) * g.c_in);
                 max(&mut scratch[1], block_pixels(&g) * g.c_out);
             } else {
-                max(&mut scratch[0], g.padded_len().max(if wide { input_scratch } else { 0 }));
+                let [forward_images, input_images] = plan.images();
+                max(&mut scratch[0], forward_images * g.padded_len());
+                max(&mut scratch[0], if wide { input_scratch } else { 0 });
                 max(&mut scratch[1], forward_scratch);
-                max(&mut scratch[1], plan.border.len.max(g.out_len()) + g.in_len().max(input_scratch));
+                let dz = if g.is_depthwise {
+                    g.out_len().max(plan.border.len)
+                } else {
+                    input_images * plan.border.len
+                };
+                max(&mut scratch[1], dz + if g.is_depthwise { g.in_len() } else { input_scratch });
             }
             if wide {
                 max(&mut whole[0], self.n * g.padded_len());

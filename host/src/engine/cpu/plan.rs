@@ -132,7 +132,7 @@ impl Plan {
         };
         let border_h = before_y + needed(g.h, g.h_out, g.top);
         let line = (before_x + needed(g.w, g.w_out, g.left)) * g.c_out;
-        self.input_tiles = g.input_tiles(isa, line);
+        self.input_tiles = g.input_tiles(isa, line, border_h * line);
         self.border = Border { line, len: border_h * line, first: before_y * line + before_x * g.c_out };
         self.class_steps = Steps { pixel: s * g.c_in, line: s * g.w * g.c_in };
         self.classes.resize_with(s * s, Class::default);
@@ -186,6 +186,11 @@ impl Plan {
     /// Temporaries of the forward and of the input gradient, besides their images.
     pub fn scratch_lens(&self) -> [usize; 2] {
         [&self.tiles, &self.input_tiles].map(|tiles| tiles.map_or(0, |tiles| tiles.scratch_len()))
+    }
+
+    /// Images that the forward and the input gradient are best computed of together.
+    pub fn images(&self) -> [usize; 2] {
+        [&self.tiles, &self.input_tiles].map(|tiles| tiles.map_or(1, |tiles| tiles.images()))
     }
 
     /// Columns and rows of a group's weights in the forward product.

@@ -1,0 +1,234 @@
+//! The transforms of tiles. Those of 4 × 4 pixels interpolate at 0, ±√½, ±√2 and ∞: all constants are near one, so that
+//! rounding stays small, and the two of a pair share their even and their odd part.
+
+#![allow(unsafe_op_in_unsafe_fn)] // kernels are pointer arithmetic under the contract of their safe front
+
+use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
+
+use super::{Tile, Winograd};
+use crate::Real;
+use crate::elementwise::activate;
+use crate::gemm::End;
+use crate::simd::{Simd, each_vector, kernel, load, store};
+
+/// √½ and √2.
+const POINTS: [Real; 2] = [FRAC_1_SQRT_2 as Real, SQRT_2 as Real];
+
+/// Lines of tiles, counted over all images.
+#[derive(Clone, Copy)]
+pub struct Lines {
+    /// The first of these.
+    pub first: usize,
+    /// How many.
+    pub count: usize,
+    /// Of an image.
+    pub an_image: usize,
+    /// From a place of the transformed tiles to the next.
+    pub place: usize,
+}
+
+impl Lines {
+    /// Image and line in it of each, with the number of lines before.
+    fn each(self) -> impl Iterator<Item = (usize, usize, usize)> {
+        (0..self.count).map(move |i| (i, (self.first + i) / self.an_image, (self.first + i) % self.an_image))
+    }
+}
+
+/// Hands every place of `G w Gᵀ` of a kernel to `put`.
+pub fn kernel_places(tile: Tile, w: impl Fn(usize) -> Real, mut put: impl FnMut(usize, Real)) {
+    let side = tile.side() + 2;
+    let mut columns = [[0.0; 6]; 3];
+    for (x, column) in columns.iter_mut().enumerate() {
+        *column = kernel_along(tile, [w(x), w(3 + x), w(6 + x)]);
+    }
+    for y in 0..side {
+        let row = kernel_along(tile, columns.map(|column| column[y]));
+        row[..side].iter().enumerate().for_each(|(x, value)| put(y * side + x, *value));
+    }
+}
+
+/// `G` of three weights; tiles of 2 × 2 have four values.
+fn kernel_along(tile: Tile, [a, b, c]: [Real; 3]) -> [Real; 6] {
+    match tile {
+        Tile::Two => [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c, 0.0, 0.0],
+        Tile::Four => {
+            let [near, far] = POINTS;
+            // One over the product of a point's distances from all others: 1, −3/2, 6, and ∞ has 1.
+            let (even_near, odd_near) = (a + 0.5 * c, near * b);
+            let (even_far, odd_far) = (a + 2.0 * c, far * b);
+            let (k_near, k_far) = (-1.0 / 1.5, 1.0 / 6.0);
+            [
+                a,
+                k_near * (even_near + odd_near),
+                k_near * (even_near - odd_near),
+                k_far * (even_far + odd_far),
+                k_far * (even_far - odd_far),
+                c,
+            ]
+        }
+    }
+}
+
+/// `Bᵀ` of `T` values.
+#[inline(always)]
+unsafe fn input_of<S: Simd, const T: usize>(d: [S; T]) -> [S; T] {
+    let mut to = d;
+    if T == 4 {
+        to[0] = d[0].sub(d[2]);
+        to[1] = d[1].add(d[2]);
+        to[2] = d[2].sub(d[1]);
+        to[3] = d[1].sub(d[3]);
+        return to;
+    }
+    let [near, far] = POINTS;
+    let (even_near, odd_near) = (S::splat(-2.0).fma(d[2], d[4]), S::splat(-2.0).fma(d[1], d[3]));
+    let (even_far, odd_far) = (S::splat(-0.5).fma(d[2], d[4]), S::splat(-0.5).fma(d[1], d[3]));
+    to[0] = S::splat(-2.5).fma(d[2], d[0].add(d[4]));
+    to[1] = S::splat(near).fma(odd_near, even_near);
+    to[2] = S::splat(-near).fma(odd_near, even_near);
+    to[3] = S::splat(far).fma(odd_far, even_far);
+    to[4] = S::splat(-far).fma(odd_far, even_far);
+    to[5] = S::splat(-2.5).fma(d[3], d[1].add(d[5]));
+    to
+}
+
+/// `Aᵀ` of `T` values.
+#[inline(always)]
+unsafe fn output_of<S: Simd, const M: usize, const T: usize>(m: [S; T]) -> [S; M] {
+    let mut to = [S::zero(); M];
+    if T == 4 {
+        to[0] = m[0].add(m[1]).add(m[2]);
+        to[1] = m[1].sub(m[2]).sub(m[3]);
+        return to;
+    }
+    let [near, far] = POINTS;
+    let (even_near, odd_near) = (m[1].add(m[2]), m[1].sub(m[2]));
+    let (even_far, odd_far) = (m[3].add(m[4]), m[3].sub(m[4]));
+    to[0] = m[0].add(even_near).add(even_far);
+    to[1] = S::splat(near).fma(odd_near, S::splat(far).mul(odd_far));
+    to[2] = S::splat(0.5).fma(even_near, even_far.add(even_far));
+    to[3] = S::splat(0.5 * near).fma(odd_near, S::splat(2.0 * far).fma(odd_far, m[5]));
+    to
+}
+
+/// `Bᵀ x B` of one tile and vector; its places lie `place` apart.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)]
+unsafe fn transform_tile<S: Simd, const T: usize, const FULL: bool>(
+    g: &Winograd,
+    x: *const Real,
+    to: *mut Real,
+    place: usize,
+    n: usize,
+) {
+    let mut tile = [[S::zero(); T]; T];
+    for j in 0..T {
+        let mut column = [S::zero(); T];
+        for i in 0..T {
+            column[i] = load::<S, FULL>(x.add(i * g.padded_row + j * g.c_in), n);
+        }
+        let column = input_of(column);
+        for i in 0..T {
+            tile[i][j] = column[i];
+        }
+    }
+    for i in 0..T {
+        let row = input_of(tile[i]);
+        for j in 0..T {
+            store::<S, FULL>(row[j], to.add((T * i + j) * place), n);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn transform_lines<S: Simd, const M: usize, const T: usize>(
+    g: &Winograd,
+    lines: Lines,
+    x: *const Real,
+    to: *mut Real,
+) {
+    let tiles_a_line = g.w_out / M;
+    for (line, image, line_of_image) in lines.each() {
+        for tile in 0..tiles_a_line {
+            let x = x.add(image * g.padded_image + M * line_of_image * g.padded_row + M * tile * g.c_in);
+            let to = to.add((line * tiles_a_line + tile) * g.c_in);
+            each_vector!(S, g.c_in, transform_tile, [T], |k| (g, x.add(k), to.add(k), lines.place));
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn transform_imp<S: Simd>(g: &Winograd, lines: Lines, x: *const Real, to: *mut Real) {
+    match g.tile {
+        Tile::Two => transform_lines::<S, 2, 4>(g, lines, x, to),
+        Tile::Four => transform_lines::<S, 4, 6>(g, lines, x, to),
+    }
+}
+kernel!(pub transform, transform_imp, (g: &Winograd, lines: Lines, x: *const Real, to: *mut Real));
+
+/// `Aᵀ m A` of one tile and vector, by the pixel of `y` where it begins.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)]
+unsafe fn inverse_tile<S: Simd, const M: usize, const T: usize, const FULL: bool>(
+    g: &Winograd,
+    from: *const Real,
+    place: usize,
+    y: *mut Real,
+    end: End,
+    k: usize,
+    n: usize,
+) {
+    let mut halves = [[S::zero(); T]; M];
+    for j in 0..T {
+        let mut column = [S::zero(); T];
+        for i in 0..T {
+            column[i] = load::<S, FULL>(from.add((T * i + j) * place), n);
+        }
+        let column = output_of::<S, M, T>(column);
+        for i in 0..M {
+            halves[i][j] = column[i];
+        }
+    }
+    for i in 0..M {
+        let mut pixels = output_of::<S, M, T>(halves[i]);
+        for j in 0..M {
+            let p = y.add((i * g.w_out + j) * g.c_out);
+            match end {
+                End::Replace => {}
+                End::Add => pixels[j] = pixels[j].add(load::<S, FULL>(p, n)),
+                End::Affine { scale, shift, activation } => {
+                    let (scale, shift) = (S::load(scale.as_ptr().add(k)), S::load(shift.as_ptr().add(k)));
+                    pixels[j] = activate(pixels[j].fma(scale, shift), activation);
+                }
+            }
+            store::<S, FULL>(pixels[j], p, n);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn inverse_lines<S: Simd, const M: usize, const T: usize>(
+    g: &Winograd,
+    lines: Lines,
+    from: *const Real,
+    y: *mut Real,
+    end: End,
+) {
+    let (tiles_a_line, place) = (g.w_out / M, lines.place);
+    for (line, image, line_of_image) in lines.each() {
+        for tile in 0..tiles_a_line {
+            let from = from.add((line * tiles_a_line + tile) * g.c_out);
+            let y = y.add(((image * g.h_out + M * line_of_image) * g.w_out + M * tile) * g.c_out);
+            each_vector!(S, g.c_out, inverse_tile, [M, T], |k| (g, from.add(k), place, y.add(k), end, k));
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn inverse_imp<S: Simd>(g: &Winograd, lines: Lines, from: *const Real, y: *mut Real, end: End) {
+    match g.tile {
+        Tile::Two => inverse_lines::<S, 2, 4>(g, lines, from, y, end),
+        Tile::Four => inverse_lines::<S, 4, 6>(g, lines, from, y, end),
+    }
+}
+kernel!(pub inverse, inverse_imp, (g: &Winograd, lines: Lines, from: *const Real, y: *mut Real, end: End));
