@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use cpu_kernels::Isa;
 use cpu_kernels::gemm::{End, Product, Steps, packed_len};
+use cpu_kernels::pool::Pool;
 use cpu_kernels::winograd::{Tile, Winograd};
 
 use crate::best;
@@ -51,7 +52,7 @@ fn in_tiles(isa: Isa, tile: Tile, c_in: usize, c_out: usize, side: usize) -> (f6
     let n = g.images();
     let padded = vec![0.5; n * padded_image];
     let mut weights = vec![0.0; g.packed_len(isa)];
-    g.pack(isa, |_, _, _| 0.25, &mut weights);
+    g.pack(isa, &mut Pool::new(1), |_, _, _| 0.25, &mut weights);
     let (mut scratch, mut y) = (vec![0.0; g.scratch_len()], vec![0.0; n * side * side * c_out]);
     let seconds = best(|| {
         g.run(isa, n, &padded, &weights, &mut scratch, &mut y, End::Replace);

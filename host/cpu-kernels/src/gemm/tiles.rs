@@ -9,13 +9,14 @@ use crate::simd::{MAX_LANES, Registers, Simd, kernel, load_some, prefetch, store
 use crate::{Activation, Real};
 
 /// Runs `$tile::<S, ROWS, $nv>` for `$left` rows, in steps of the given numbers of rows. Eight rows are two fours
-/// instead of six and two: a tile needs eight independent sums to hide the latency of a multiply-add.
+/// instead of six and two, sixteen two eights instead of twelve and four: a tile needs eight independent sums to hide the
+/// latency of a multiply-add.
 macro_rules! tiles {
     ($left:expr, [$($rows:literal),+], |$at:ident, $n:ident| $run:block) => {{
         let left = $left;
         let mut $at = 0usize;
         $(
-            while left - $at >= $rows && !($rows == 6 && left - $at == 8) {
+            while left - $at >= $rows && !matches!(($rows, left - $at), (6, 8) | (12, 16)) {
                 const $n: usize = $rows;
                 $run
                 $at += $rows;

@@ -1,14 +1,16 @@
 use super::{ACTIVATIONS, Sum, assert_untouched, for_cases, guarded};
+use crate::disjoint::Disjoint;
 use crate::gemm::End;
-use crate::winograd::{Tile, Winograd};
+use crate::pool::Pool;
+use crate::winograd::{Images, Tile, Winograd};
 use crate::{Isa, Real};
 
 /// Roundings of a result beyond those of its plain sum: transforms add up to 16 or 36 values of either operand, the larger
 /// ones with weights up to 2.5.
 fn roundings(tile: Tile) -> f64 {
     match tile {
-        Tile::Two => 64.0,
-        Tile::Four => 512.0,
+        Tile::Two => 16.0,
+        Tile::Four => 48.0,
     }
 }
 
@@ -26,7 +28,7 @@ fn a_convolution_in_tiles_is_its_sum_over_taps() {
         let padded = guarded(&rng.values(len, 1.0));
         let weight = rng.values(c_out * c_in * 9, 1.0);
         let mut packed = guarded(&vec![Real::NAN; g.packed_len(isa)]);
-        g.pack(isa, |o, i, tap| weight[(o * c_in + i) * 9 + tap], &mut packed);
+        g.pack(isa, &mut Pool::new(1), |o, i, tap| weight[(o * c_in + i) * 9 + tap], &mut packed);
         let whole = c_out.next_multiple_of(isa.lanes());
         let (scale, shift) = (guarded(&rng.values(whole, 1.0)), guarded(&rng.values(whole, 1.0)));
         let activation = *rng.pick(&ACTIVATIONS);
@@ -55,6 +57,45 @@ fn a_convolution_in_tiles_is_its_sum_over_taps() {
                 End::Affine { .. } => sum.affine(scale[o], shift[o]).activated(activation),
             };
             wanted.check(y, || format!("{g:?}, {end:?}, value {at}"));
+        }
+    });
+}
+
+#[test]
+fn a_weight_gradient_in_tiles_is_its_sum_over_pixels() {
+    for_cases(200, |isa, rng| {
+        let (c_in, c_out) = (rng.channels(), rng.channels());
+        let tile = *rng.pick(&[Tile::Two, Tile::Four]);
+        let n = rng.size(1..=3);
+        let (h_out, w_out) = (tile.side() * rng.size(1..=3), tile.side() * rng.size(1..=3));
+        let padded_row = (w_out + 2) * c_in + rng.size(0..=5);
+        let padded_image = (h_out + 2) * padded_row + rng.size(0..=5);
+        let g = Winograd { tile, c_in, c_out, h_out, w_out, padded_row, padded_image };
+        let len = (n - 1) * padded_image + (h_out + 1) * padded_row + (w_out + 2) * c_in;
+        let padded = guarded(&rng.values(len, 1.0));
+        let line = w_out * c_out + rng.size(0..=5);
+        let image = h_out * line + rng.size(0..=5);
+        let dy = guarded(&rng.values((n - 1) * image + (h_out - 1) * line + w_out * c_out, 1.0));
+        let mut tiles = guarded(&vec![Real::NAN; g.tiles_len(n).iter().sum()]);
+        let mut sums = guarded(&vec![0.0; g.sums_len()]);
+        g.add_tiles(isa, n, &padded, &dy, Images { line, image }, &mut tiles, &mut sums);
+        let before = rng.values(9 * c_in * c_out, 1.0);
+        let mut weights = guarded(&before);
+        let split = rng.size(0..=c_in);
+        let all = Disjoint::new(&mut weights);
+        for rows in [(0, split), (split, c_in - split)] {
+            // SAFETY: no other thread knows the weights.
+            unsafe { g.fold_rows(isa, rows, &sums, &all) };
+        }
+        for (at, (&dw, &before)) in weights.iter().zip(&before).enumerate() {
+            let (tap, i, o) = (at / (c_in * c_out), at / c_out % c_in, at % c_out);
+            let terms = (0..n * h_out * w_out).map(|pixel| {
+                let (idx, y, x) = (pixel / (h_out * w_out), pixel / w_out % h_out, pixel % w_out);
+                let at = idx * padded_image + (y + tap / 3) * padded_row + (x + tap % 3) * c_in + i;
+                (padded[at], dy[idx * image + y * line + x * c_out + o])
+            });
+            let wanted = Sum::of_products(0.0, terms).rounded(roundings(tile)).and(Sum::new(before));
+            wanted.check(dw, || format!("{g:?}, tap {tap} of {i} to {o}"));
         }
     });
 }

@@ -6,9 +6,15 @@
 //! that of the plain sum.
 
 mod transforms;
+mod weights;
+
+pub use self::weights::Images;
 
 use self::transforms::{Lines, inverse, kernel_places, transform};
+use crate::disjoint::Disjoint;
 use crate::gemm::{End, Product, Steps, packed_len};
+use crate::pool::Pool;
+use crate::simd::MAX_LANES;
 use crate::{Isa, Real, product, sum};
 
 /// Output pixels of a tile.
@@ -117,27 +123,39 @@ impl Winograd {
         self.tiles().div_ceil(self.tiles_a_line().max(1)).min(product(&[self.images(), self.lines()]))
     }
 
-    /// Packs transformed weights; `weight(o, i, tap)` is one of them.
+    /// Packs transformed weights, with all threads; `weight(o, i, tap)` is one of them.
     ///
     /// # Panics
     /// If `out` has another length than [`Winograd::packed_len`].
-    pub fn pack(&self, isa: Isa, weight: impl Fn(usize, usize, usize) -> Real, out: &mut [Real]) {
+    pub fn pack(
+        &self,
+        isa: Isa,
+        pool: &mut Pool,
+        weight: impl Fn(usize, usize, usize) -> Real + Sync,
+        out: &mut [Real],
+    ) {
+        const ROWS_A_TASK: usize = 16;
         assert_eq!(out.len(), self.packed_len(isa));
-        out.fill(0.0);
-        let (len, panel) = (out.len() / self.tile.places(), 2 * isa.lanes());
-        let n_padded = self.c_out.next_multiple_of(isa.lanes());
-        for o in 0..self.c_out {
-            let first = o / panel * panel;
-            let width = panel.min(n_padded - first);
-            for i in 0..self.c_in {
-                let at = first * self.c_in + i * width + o - first;
-                kernel_places(
-                    self.tile,
-                    |tap| weight(o, i, tap),
-                    |place, value| out[place * len + at] = value,
-                );
+        let (len, lanes) = (out.len() / self.tile.places(), isa.lanes());
+        let (n_padded, n_blocks) = (self.c_out.next_multiple_of(lanes), self.c_in.div_ceil(ROWS_A_TASK));
+        let all = Disjoint::new(out);
+        pool.run(n_padded / lanes * n_blocks, &|task_idx, _| {
+            let (o, first_row) = (task_idx / n_blocks * lanes, task_idx % n_blocks * ROWS_A_TASK);
+            let panel = o / (2 * lanes) * 2 * lanes;
+            let width = (n_padded - panel).min(2 * lanes);
+            for i in first_row..self.c_in.min(first_row + ROWS_A_TASK) {
+                let at = panel * self.c_in + i * width + o - panel;
+                let mut taps = [[0.0; MAX_LANES]; 9];
+                for lane in 0..lanes.min(self.c_out - o) {
+                    taps.iter_mut().enumerate().for_each(|(tap, to)| to[lane] = weight(o + lane, i, tap));
+                }
+                kernel_places(self.tile, &taps, |place, values| {
+                    // SAFETY: every row of a vector of columns is in one task.
+                    let to = unsafe { all.range(place * len + at, lanes) };
+                    to.copy_from_slice(&values[..lanes]);
+                });
             }
-        }
+        });
     }
 
     /// `y = weights * padded` of `n` images, `[n, h_out, w_out, c_out]`, ended by `end`; weights are packed.

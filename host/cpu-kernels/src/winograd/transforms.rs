@@ -5,11 +5,11 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
-use super::{Tile, Winograd};
+use super::{Images, Tile, Winograd};
 use crate::Real;
 use crate::elementwise::activate;
 use crate::gemm::End;
-use crate::simd::{Simd, each_vector, kernel, load, store};
+use crate::simd::{MAX_LANES, Simd, each_vector, kernel, load, store};
 
 /// √½ and √2.
 const POINTS: [Real; 2] = [FRAC_1_SQRT_2 as Real, SQRT_2 as Real];
@@ -34,39 +34,39 @@ impl Lines {
     }
 }
 
-/// Hands every place of `G w Gᵀ` of a kernel to `put`.
-pub fn kernel_places(tile: Tile, w: impl Fn(usize) -> Real, mut put: impl FnMut(usize, Real)) {
+/// A weight of several kernels.
+pub type Weights = [Real; MAX_LANES];
+
+/// Hands every place of `G w Gᵀ` of some kernels to `put`.
+pub fn kernel_places(tile: Tile, taps: &[Weights; 9], mut put: impl FnMut(usize, &Weights)) {
     let side = tile.side() + 2;
-    let mut columns = [[0.0; 6]; 3];
-    for (x, column) in columns.iter_mut().enumerate() {
-        *column = kernel_along(tile, [w(x), w(3 + x), w(6 + x)]);
-    }
+    let columns = [0, 1, 2].map(|x| kernel_along(tile, [&taps[x], &taps[3 + x], &taps[6 + x]]));
     for y in 0..side {
-        let row = kernel_along(tile, columns.map(|column| column[y]));
-        row[..side].iter().enumerate().for_each(|(x, value)| put(y * side + x, *value));
+        let row = kernel_along(tile, [&columns[0][y], &columns[1][y], &columns[2][y]]);
+        row[..side].iter().enumerate().for_each(|(x, values)| put(y * side + x, values));
     }
 }
 
 /// `G` of three weights; tiles of 2 × 2 have four values.
-fn kernel_along(tile: Tile, [a, b, c]: [Real; 3]) -> [Real; 6] {
-    match tile {
-        Tile::Two => [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c, 0.0, 0.0],
-        Tile::Four => {
-            let [near, far] = POINTS;
-            // One over the product of a point's distances from all others: 1, −3/2, 6, and ∞ has 1.
-            let (even_near, odd_near) = (a + 0.5 * c, near * b);
-            let (even_far, odd_far) = (a + 2.0 * c, far * b);
-            let (k_near, k_far) = (-1.0 / 1.5, 1.0 / 6.0);
-            [
-                a,
-                k_near * (even_near + odd_near),
-                k_near * (even_near - odd_near),
-                k_far * (even_far + odd_far),
-                k_far * (even_far - odd_far),
-                c,
-            ]
+fn kernel_along(tile: Tile, [a, b, c]: [&Weights; 3]) -> [Weights; 6] {
+    let mut to = [[0.0; MAX_LANES]; 6];
+    let [near, far] = POINTS;
+    // One over the product of a point's distances from all others: 1, −2/3, 1/6, and ∞ has 1.
+    let (k_near, k_far) = (-2.0 / 3.0, 1.0 / 6.0);
+    (to[0], to[if tile == Tile::Two { 3 } else { 5 }]) = (*a, *c);
+    for lane in 0..MAX_LANES {
+        let (a, b, c) = (a[lane], b[lane], c[lane]);
+        match tile {
+            Tile::Two => (to[1][lane], to[2][lane]) = (0.5 * (a + b + c), 0.5 * (a - b + c)),
+            Tile::Four => {
+                let (even, odd) = (k_near * (a + 0.5 * c), k_near * near * b);
+                (to[1][lane], to[2][lane]) = (even + odd, even - odd);
+                let (even, odd) = (k_far * (a + 2.0 * c), k_far * far * b);
+                (to[3][lane], to[4][lane]) = (even + odd, even - odd);
+            }
         }
     }
+    to
 }
 
 /// `Bᵀ` of `T` values.
@@ -232,3 +232,144 @@ unsafe fn inverse_imp<S: Simd>(g: &Winograd, lines: Lines, from: *const Real, y:
     }
 }
 kernel!(pub inverse, inverse_imp, (g: &Winograd, lines: Lines, from: *const Real, y: *mut Real, end: End));
+
+/// `A` of `M` values.
+#[inline(always)]
+unsafe fn spread_of<S: Simd, const M: usize, const T: usize>(d: [S; M]) -> [S; T] {
+    let mut to = [S::zero(); T];
+    (to[0], to[T - 1]) = (d[0], d[M - 1]);
+    if M == 2 {
+        to[1] = d[0].add(d[1]);
+        to[2] = d[0].sub(d[1]);
+        to[3] = S::zero().sub(d[1]);
+        return to;
+    }
+    let [near, far] = POINTS;
+    let (even_near, odd_near) = (S::splat(0.5).fma(d[2], d[0]), S::splat(0.5).fma(d[3], d[1]));
+    let (even_far, odd_far) = (S::splat(2.0).fma(d[2], d[0]), S::splat(2.0).fma(d[3], d[1]));
+    to[1] = S::splat(near).fma(odd_near, even_near);
+    to[2] = S::splat(-near).fma(odd_near, even_near);
+    to[3] = S::splat(far).fma(odd_far, even_far);
+    to[4] = S::splat(-far).fma(odd_far, even_far);
+    to
+}
+
+/// `A dy Aᵀ` of one tile and vector of an output gradient whose lines are `line` long.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)]
+unsafe fn spread_tile<S: Simd, const M: usize, const T: usize, const FULL: bool>(
+    g: &Winograd,
+    line: usize,
+    dy: *const Real,
+    to: *mut Real,
+    place: usize,
+    n: usize,
+) {
+    let mut tile = [[S::zero(); M]; T];
+    for j in 0..M {
+        let mut column = [S::zero(); M];
+        for i in 0..M {
+            column[i] = load::<S, FULL>(dy.add(i * line + j * g.c_out), n);
+        }
+        let column = spread_of::<S, M, T>(column);
+        for i in 0..T {
+            tile[i][j] = column[i];
+        }
+    }
+    for i in 0..T {
+        let row = spread_of::<S, M, T>(tile[i]);
+        for j in 0..T {
+            store::<S, FULL>(row[j], to.add((T * i + j) * place), n);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn spread_lines<S: Simd, const M: usize, const T: usize>(
+    g: &Winograd,
+    lines: Lines,
+    images: Images,
+    dy: *const Real,
+    to: *mut Real,
+) {
+    let tiles_a_line = g.w_out / M;
+    for (line, image, line_of_image) in lines.each() {
+        for tile in 0..tiles_a_line {
+            let dy = dy.add(image * images.image + M * line_of_image * images.line + M * tile * g.c_out);
+            let to = to.add((line * tiles_a_line + tile) * g.c_out);
+            each_vector!(S, g.c_out, spread_tile, [M, T], |k| (
+                g,
+                images.line,
+                dy.add(k),
+                to.add(k),
+                lines.place
+            ));
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn spread_imp<S: Simd>(g: &Winograd, lines: Lines, images: Images, dy: *const Real, to: *mut Real) {
+    match g.tile {
+        Tile::Two => spread_lines::<S, 2, 4>(g, lines, images, dy, to),
+        Tile::Four => spread_lines::<S, 4, 6>(g, lines, images, dy, to),
+    }
+}
+kernel!(pub spread, spread_imp, (g: &Winograd, lines: Lines, images: Images, dy: *const Real, to: *mut Real));
+
+/// `Gᵀ` of `T` values.
+#[inline(always)]
+unsafe fn weight_of<S: Simd, const T: usize>(u: [S; T]) -> [S; 3] {
+    let (sum, difference) = (u[1].add(u[2]), u[1].sub(u[2]));
+    let half = S::splat(0.5);
+    if T == 4 {
+        return [half.fma(sum, u[0]), half.mul(difference), half.fma(sum, u[3])];
+    }
+    let [near, far] = POINTS;
+    let (k_near, k_far) = (-2.0 / 3.0, 1.0 / 6.0);
+    let (sum_far, difference_far) = (u[3].add(u[4]), u[3].sub(u[4]));
+    [
+        S::splat(k_near).fma(sum, S::splat(k_far).fma(sum_far, u[0])),
+        S::splat(k_near * near).fma(difference, S::splat(k_far * far).mul(difference_far)),
+        S::splat(0.5 * k_near).fma(sum, S::splat(2.0 * k_far).fma(sum_far, u[5])),
+    ]
+}
+
+/// Adds `Gᵀ u G` of a vector of sums to its nine weights; places of `u` lie `place` apart, taps of `weights` `tap`.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)]
+unsafe fn fold_vector<S: Simd, const T: usize, const FULL: bool>(
+    u: *const Real,
+    place: usize,
+    weights: *mut Real,
+    tap: usize,
+    n: usize,
+) {
+    let mut columns = [[S::zero(); T]; 3];
+    for j in 0..T {
+        let mut column = [S::zero(); T];
+        for i in 0..T {
+            column[i] = load::<S, FULL>(u.add((T * i + j) * place), n);
+        }
+        let column = weight_of(column);
+        for i in 0..3 {
+            columns[i][j] = column[i];
+        }
+    }
+    for i in 0..3 {
+        let row = weight_of(columns[i]);
+        for j in 0..3 {
+            let p = weights.add((3 * i + j) * tap);
+            store::<S, FULL>(row[j].add(load::<S, FULL>(p, n)), p, n);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn fold_imp<S: Simd>(tile: Tile, n: usize, u: *const Real, place: usize, w: *mut Real, tap: usize) {
+    match tile {
+        Tile::Two => each_vector!(S, n, fold_vector, [4], |k| (u.add(k), place, w.add(k), tap)),
+        Tile::Four => each_vector!(S, n, fold_vector, [6], |k| (u.add(k), place, w.add(k), tap)),
+    }
+}
+kernel!(pub fold, fold_imp, (tile: Tile, n: usize, u: *const Real, place: usize, w: *mut Real, tap: usize));

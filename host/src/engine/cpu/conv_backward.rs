@@ -103,7 +103,7 @@ impl Core {
             d.pack(weight, &plan.outs, tap, buffer(&mut self.packed, d.packed_len()));
         } else if let Some(tiles) = &plan.input_tiles {
             let value = |i: usize, o: usize, tap: usize| weight[plan.outs[o] + plan.ins[i] + taps - 1 - tap];
-            tiles.pack(self.isa, value, buffer(&mut self.packed, tiles.packed_len(self.isa)));
+            tiles.pack(self.isa, &mut self.pool, value, buffer(&mut self.packed, tiles.packed_len(self.isa)));
         } else {
             let mut end = 0;
             for outs in plan.outs.chunks(g.group_out()) {

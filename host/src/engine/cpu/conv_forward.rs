@@ -95,7 +95,7 @@ impl Core {
         } else if let Some(tiles) = &plan.tiles {
             end += tiles.packed_len(self.isa);
             let value = |o: usize, i: usize, tap| weight[plan.outs[o] + plan.ins[i] + tap];
-            tiles.pack(self.isa, value, &mut buffer(&mut self.packed, end)[start..end]);
+            tiles.pack(self.isa, &mut self.pool, value, &mut buffer(&mut self.packed, end)[start..end]);
         } else if plan.span > 1 {
             let (columns, rows) = plan.operand(g);
             end += gemm::packed_len(self.isa, columns, rows);
