@@ -175,26 +175,40 @@ impl Backward<'_> {
         weights: &mut [Real],
         chunk_idx: usize,
     ) {
-        let (g, z_len, batch) = (&self.g, self.plan.border.len, self.plan.images()[1]);
-        let padded = buffer(padded, g.padded_len());
+        let (g, plan, isa) = (&self.g, self.plan, self.isa);
+        let (x_len, z_len, batch) = (g.padded_len(), plan.border.len, plan.images()[1]);
         if g.is_depthwise {
+            let padded = buffer(padded, x_len);
             for image in images {
-                self.source.read_padded(self.isa, g, image, padded);
+                self.source.read_padded(isa, g, image, padded);
                 self.depthwise(image, padded, dz, weights, chunk_idx);
             }
             return;
         }
-        let [dz, tiles] = split(dz, [batch * z_len, self.plan.scratch_lens()[1]]);
+        let [tiles_len, sums_len] = plan.weight_lens();
+        let [padded, sums] = split(padded, [batch * x_len, sums_len]);
+        let [dz, tiles] = split(dz, [batch * z_len, tiles_len.max(plan.scratch_lens()[1])]);
+        sums.fill(0.0);
         for first in images.clone().step_by(batch) {
             let n = batch.min(images.end - first);
-            for (i, dz) in dz.chunks_exact_mut(z_len).take(n).enumerate() {
-                self.source.read_padded(self.isa, g, first + i, padded);
+            let both = padded.chunks_exact_mut(x_len).zip(dz.chunks_exact_mut(z_len));
+            for (i, (padded, dz)) in both.take(n).enumerate() {
+                self.source.read_padded(isa, g, first + i, padded);
                 self.bordered_dz(first + i, dz);
-                self.outer_products(padded, dz, weights);
+                if plan.weight_tiles.is_none() {
+                    self.outer_products(padded, dz, weights);
+                }
+            }
+            if let Some(winograd) = &plan.weight_tiles {
+                winograd.add_tiles(isa, n, padded, &dz[plan.border.first..], plan.bordered(), tiles, sums);
             }
             self.write_input(first * g.in_len(), n * g.in_len(), chunk_idx, |dx, end| {
                 self.dense_input(n, dz, tiles, dx, end);
             });
+        }
+        if let Some(winograd) = &plan.weight_tiles {
+            // SAFETY: the weights are borrowed.
+            unsafe { winograd.fold_rows(isa, (0, g.c_in), sums, &Disjoint::new(weights)) }
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use cpu_kernels::disjoint::Disjoint;
 use cpu_kernels::gemm::{End, Pixels, Product, Steps, outer_product_into};
 use cpu_kernels::pool::Pool;
+use cpu_kernels::winograd::Winograd;
 use cpu_kernels::{Isa, Real};
 
 use super::conv_backward::{Backward, add_transposed};
@@ -46,6 +47,25 @@ impl WideProduct {
     }
 }
 
+/// A batch in tiles, in blocks of a few images.
+#[derive(Clone, Copy)]
+pub struct WideTiles<'a> {
+    pub winograd: &'a Winograd,
+    pub n: usize,
+}
+
+impl WideTiles<'_> {
+    /// Images of a block.
+    fn batch(self) -> usize {
+        self.winograd.images().min(self.n)
+    }
+
+    /// Values of the tiles of both operands.
+    pub fn lens(self) -> [usize; 2] {
+        self.winograd.tiles_len(self.batch()).map(|len| self.n.div_ceil(self.batch()) * len)
+    }
+}
+
 impl Backward<'_> {
     /// Adds the weight gradient to `grad` and writes the input gradient.
     #[allow(clippy::too_many_arguments)]
@@ -55,31 +75,132 @@ impl Backward<'_> {
         scratch: &[Mutex<Scratch>],
         n: usize,
         n_chunks: usize,
-        whole: &mut [Vec<Real>; 2],
+        whole: &mut [Vec<Real>; 3],
         sum: &mut Vec<Real>,
         grad: &mut [Real],
     ) {
-        let g = &self.g;
-        let (x_len, z_len) = (g.padded_len(), self.plan.border.len);
-        let [xs, dz] = whole;
-        let (xs, dz) = (buffer(xs, n * x_len), buffer(dz, n * z_len));
+        let [xs, dz, dz_tiles] = whole;
+        let dz = buffer(dz, n * self.plan.border.len);
+        if let Some(winograd) = &self.plan.weight_tiles {
+            let tiles = WideTiles { winograd, n };
+            let lens = tiles.lens();
+            let (xs, dz_tiles) = (buffer(xs, lens[0]), buffer(dz_tiles, lens[1]));
+            self.read_tiles(pool, scratch, tiles, xs, dz, dz_tiles);
+            self.wide_input(pool, scratch, n, n_chunks, dz);
+            let sum = buffer(sum, winograd.sums_len() + self.g.n_weights());
+            let (sums, weights) = sum.split_at_mut(winograd.sums_len());
+            self.tile_weights(pool, tiles, (xs, dz_tiles), sums, weights);
+            return self.scatter(pool, weights, grad);
+        }
+        let xs = buffer(xs, n * self.g.padded_len());
+        self.read_images(pool, scratch, n, n_chunks, xs, dz);
+        self.wide_input(pool, scratch, n, n_chunks, dz);
+        if self.g.is_pointwise() && self.plan.is_prefix() {
+            self.pointwise_weights(pool, n, xs, dz, grad)
+        } else {
+            let sum = buffer(sum, self.g.n_weights());
+            self.dense_weights(pool, n, xs, dz, sum);
+            self.scatter(pool, sum, grad);
+        }
+    }
+
+    /// Both operands of all images.
+    fn read_images(
+        &self,
+        pool: &mut Pool,
+        scratch: &[Mutex<Scratch>],
+        n: usize,
+        n_chunks: usize,
+        xs: &mut [Real],
+        dz: &mut [Real],
+    ) {
+        let (x_len, z_len) = (self.g.padded_len(), self.plan.border.len);
         let (all_xs, all_dz) = (Disjoint::new(xs), Disjoint::new(dz));
         for_each(pool, scratch, n_chunks, |chunk_idx, _| {
             for image in chunk(n, n_chunks, chunk_idx) {
                 // SAFETY: every image is in one chunk.
                 let (x, dz) =
                     unsafe { (all_xs.range(image * x_len, x_len), all_dz.range(image * z_len, z_len)) };
-                self.source.read_padded(self.isa, g, image, x);
+                self.source.read_padded(self.isa, &self.g, image, x);
                 self.bordered_dz(image, dz);
             }
         });
-        let (xs, dz) = (&*xs, &*dz);
-        self.wide_input(pool, scratch, n, n_chunks, dz);
-        if g.is_pointwise() && self.plan.is_prefix() {
-            self.pointwise_weights(pool, n, xs, dz, grad)
-        } else {
-            self.dense_weights(pool, n, xs, dz, sum, grad)
-        }
+    }
+
+    /// The tiles of both operands of all images, and all output gradients in their borders.
+    fn read_tiles(
+        &self,
+        pool: &mut Pool,
+        scratch: &[Mutex<Scratch>],
+        tiles: WideTiles,
+        xs: &mut [Real],
+        dz: &mut [Real],
+        dz_tiles: &mut [Real],
+    ) {
+        let (g, plan, isa) = (&self.g, self.plan, self.isa);
+        let (x_len, z_len, batch) = (g.padded_len(), plan.border.len, tiles.batch());
+        let [xs_len, dz_tiles_len] = tiles.winograd.tiles_len(batch);
+        let all = [xs, dz, dz_tiles].map(Disjoint::new);
+        for_each(pool, scratch, tiles.n.div_ceil(batch), |block, [padded, _]| {
+            let first = block * batch;
+            let n = batch.min(tiles.n - first);
+            let padded = buffer(padded, n * x_len);
+            // SAFETY: every image is in one block.
+            let (xs, dz, dz_tiles) = unsafe {
+                let (xs, dz_tiles) = (block * xs_len, block * dz_tiles_len);
+                (
+                    all[0].range(xs, xs_len),
+                    all[1].range(first * z_len, n * z_len),
+                    all[2].range(dz_tiles, dz_tiles_len),
+                )
+            };
+            for (i, (padded, dz)) in
+                padded.chunks_exact_mut(x_len).zip(dz.chunks_exact_mut(z_len)).enumerate()
+            {
+                self.source.read_padded(isa, g, first + i, padded);
+                self.bordered_dz(first + i, dz);
+            }
+            let dz = &dz[plan.border.first..];
+            tiles.winograd.transform(isa, n, padded, dz, plan.bordered(), xs, dz_tiles);
+        });
+    }
+
+    /// The weight gradient `[taps, c_in, c_out]`, by the places of tiles.
+    fn tile_weights(
+        &self,
+        pool: &mut Pool,
+        tiles: WideTiles,
+        (xs, dz): (&[Real], &[Real]),
+        sums: &mut [Real],
+        weights: &mut [Real],
+    ) {
+        let (isa, WideTiles { winograd, n }) = (self.isa, tiles);
+        let Winograd { c_in, c_out, .. } = *winograd;
+        let n_places = sums.len() / (c_in * c_out);
+        let (batch, n_tasks) = (tiles.batch(), c_in.div_ceil(ROWS));
+        let (blocks, rest) = (n / batch, n % batch);
+        let [xs_len, dz_len] = winograd.tiles_len(batch);
+        let all = Disjoint::new(sums);
+        pool.run(n_places * n_tasks, &|task_idx, _| {
+            let (place, rows) = (task_idx / n_tasks, chunk(c_in, n_tasks, task_idx % n_tasks));
+            let rows = (rows.start, rows.len());
+            // SAFETY: every row of a place is in one task.
+            let sums = unsafe { all.range((place * c_in + rows.0) * c_out, rows.1 * c_out) };
+            sums.fill(0.0);
+            winograd.add_place(isa, blocks, batch, (xs, dz), place, rows, sums);
+            if rest > 0 {
+                let last = (&xs[blocks * xs_len..], &dz[blocks * dz_len..]);
+                winograd.add_place(isa, 1, rest, last, place, rows, sums);
+            }
+        });
+        weights.fill(0.0);
+        let all = Disjoint::new(weights);
+        let (sums, n_tasks) = (&*sums, c_in.div_ceil(8));
+        pool.run(n_tasks, &|task_idx, _| {
+            let rows = chunk(c_in, n_tasks, task_idx);
+            // SAFETY: every row is in one task.
+            unsafe { winograd.fold_rows(isa, (rows.start, rows.len()), sums, &all) }
+        });
     }
 
     /// The input gradient: of a pointwise convolution by rows and columns, of any other by images.
@@ -132,19 +253,10 @@ impl Backward<'_> {
         });
     }
 
-    /// Rows of `[taps, c_in, c_out]`, then transposed into the gradient.
-    fn dense_weights(
-        &self,
-        pool: &mut Pool,
-        n: usize,
-        xs: &[Real],
-        dz: &[Real],
-        sum: &mut Vec<Real>,
-        grad: &mut [Real],
-    ) {
+    /// The weight gradient `[taps, c_in, c_out]`, by rows.
+    fn dense_weights(&self, pool: &mut Pool, n: usize, xs: &[Real], dz: &[Real], sum: &mut [Real]) {
         let (g, plan) = (&self.g, self.plan);
         let (x_len, z_len, run) = (g.padded_len(), plan.border.len, plan.run);
-        let sum = buffer(sum, g.n_weights());
         let all = Disjoint::new(sum);
         let tasks_a_run = run.div_ceil(ROWS);
         pool.run(plan.runs.len() * tasks_a_run, &|task_idx, _| {
@@ -161,7 +273,11 @@ impl Backward<'_> {
                 outer_product_into(self.isa, (g.h_out, g.w_out), (rows, g.c_out), a, b, weights, g.c_out);
             }
         });
-        let sum = &*sum;
+    }
+
+    /// Adds `[taps, c_in, c_out]` to the gradient.
+    fn scatter(&self, pool: &mut Pool, sum: &[Real], grad: &mut [Real]) {
+        let (g, plan) = (&self.g, self.plan);
         if !plan.is_prefix() {
             add_transposed(g.taps(), &plan.ins, &plan.outs, 0..g.c_out, sum, grad, 0);
             return;

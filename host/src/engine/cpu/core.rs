@@ -84,7 +84,7 @@ pub struct Core {
     /// One layer's sums per channel.
     pub sums: [Vec<f64>; 2],
     /// Operands of a wide layer, for the whole batch.
-    pub whole: [Vec<Real>; 2],
+    pub whole: [Vec<Real>; 3],
     /// Per thread, what an evaluation keeps of its images.
     pub slots: Vec<Mutex<Slots>>,
     /// What all images of an evaluation share.

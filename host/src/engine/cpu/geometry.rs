@@ -136,10 +136,7 @@ impl Geometry {
 
     /// The forward in tiles, if that is faster than rows of `span` pixels.
     pub fn tiles(&self, isa: Isa, span: usize) -> Option<Winograd> {
-        let &Geometry { c_in, c_out, h_out, w_out, .. } = self;
-        let (padded_row, padded_image) = (self.padded_row(), self.padded_len());
-        let tiles = |tile| Winograd { tile, c_in, c_out, h_out, w_out, padded_row, padded_image };
-        self.fastest(isa, tiles, 4 * self.cost_of_four(span, isa.lanes()))
+        self.fastest(isa, |tile| self.in_tiles(tile), 4 * self.cost_of_four(span, isa.lanes()))
     }
 
     /// The input gradient in tiles, if that is faster; the output gradient has lines of `line` values and images of
@@ -150,6 +147,18 @@ impl Geometry {
         let tiles =
             |tile| Winograd { tile, c_in: c_out, c_out: c_in, h_out: h, w_out: w, padded_row, padded_image };
         self.fastest(isa, tiles, 16 * self.taps() * c_out * c_in.div_ceil(isa.lanes()))
+    }
+
+    /// The weight gradient in tiles, if that is faster.
+    pub fn weight_tiles(&self, isa: Isa) -> Option<Winograd> {
+        let direct = 16 * self.taps() * self.c_in * self.c_out.div_ceil(isa.lanes());
+        self.fastest(isa, |tile| self.in_tiles(tile), direct)
+    }
+
+    fn in_tiles(&self, tile: Tile) -> Winograd {
+        let &Geometry { c_in, c_out, h_out, w_out, .. } = self;
+        let (padded_row, padded_image) = (self.padded_row(), self.padded_len());
+        Winograd { tile, c_in, c_out, h_out, w_out, padded_row, padded_image }
     }
 
     /// The tiles that take the least time, if it is a tenth less than that of `direct` multiply-adds for 16 pixels.

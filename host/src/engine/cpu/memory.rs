@@ -5,6 +5,7 @@ use cpu_kernels::norm::period;
 use super::backward::is_layer;
 use super::conv_backward::{WIDE, is_wide};
 use super::conv_forward::block_pixels;
+use super::conv_wide::WideTiles;
 use super::core::Core;
 use super::forward::CHUNKS;
 use super::geometry::Layer;
@@ -85,7 +86,7 @@ impl Core {
     }
 
     fn temporaries(&self) -> usize {
-        let (mut scratch, mut packed, mut parts, mut whole) = ([0; 2], 0, 0, [0; 2]);
+        let (mut scratch, mut packed, mut parts, mut whole) = ([0; 2], 0, 0, [0; 3]);
         let mut sums = vec![0; self.nodes.len()];
         let max = |a: &mut usize, b: usize| *a = b.max(*a);
         for (idx, node) in self.graph.nodes.iter().enumerate() {
@@ -108,20 +109,28 @@ impl Core {
                 max(&mut scratch[0], block_pixels(&g) * g.c_in);
                 max(&mut scratch[1], block_pixels(&g) * g.c_out);
             } else {
-                let [forward_images, input_images] = plan.images();
-                max(&mut scratch[0], forward_images * g.padded_len());
+                let [forward_images, images] = plan.images();
+                let [tiles, sums] = if wide { [0; 2] } else { plan.weight_lens() };
+                max(&mut scratch[0], (forward_images.max(images) * g.padded_len()) + sums);
                 max(&mut scratch[0], if wide { input_scratch } else { 0 });
                 max(&mut scratch[1], forward_scratch);
-                let dz = if g.is_depthwise {
-                    g.out_len().max(plan.border.len)
-                } else {
-                    input_images * plan.border.len
-                };
-                max(&mut scratch[1], dz + if g.is_depthwise { g.in_len() } else { input_scratch });
+                max(
+                    &mut scratch[1],
+                    match g.is_depthwise {
+                        true => g.out_len().max(plan.border.len) + g.in_len(),
+                        false => images * plan.border.len + tiles.max(input_scratch),
+                    },
+                );
             }
             if wide {
                 max(&mut whole[0], self.n * g.padded_len());
                 max(&mut whole[1], self.n * plan.border.len);
+                if let Some(winograd) = &plan.weight_tiles {
+                    let lens = WideTiles { winograd, n: self.n }.lens();
+                    max(&mut whole[0], lens[0]);
+                    max(&mut whole[2], lens[1]);
+                    max(&mut parts, winograd.sums_len() + g.n_weights());
+                }
                 // The most of any narrower subnet's that is not wide.
                 max(&mut parts, self.n_chunks(2 * g.macs(), g.n_weights()) * WIDE);
                 max(&mut parts, g.n_weights());

@@ -1,7 +1,7 @@
 //! How the products of one convolution find their operands.
 
 use cpu_kernels::gemm::{Product, Steps, packed_len};
-use cpu_kernels::winograd::Winograd;
+use cpu_kernels::winograd::{Images, Winograd};
 use cpu_kernels::{Isa, Real};
 
 use super::geometry::Geometry;
@@ -60,6 +60,8 @@ pub struct Plan {
     pub tiles: Option<Winograd>,
     /// The input gradient in tiles, where that is faster than its products.
     pub input_tiles: Option<Winograd>,
+    /// The weight gradient in tiles, where that is faster than outer products.
+    pub weight_tiles: Option<Winograd>,
     /// The border that the classes read.
     pub border: Border,
     /// How pixels of a class lie in the input gradient.
@@ -106,6 +108,7 @@ impl Plan {
         self.runs.clear();
         self.span = g.span(isa.lanes());
         self.tiles = g.tiles(isa, self.span);
+        self.weight_tiles = g.weight_tiles(isa);
         if g.groups == 1 {
             self.run = g.kernel.w * g.c_in;
             self.runs.extend((0..g.kernel.h).map(|ky| ky * g.padded_row()));
@@ -188,9 +191,21 @@ impl Plan {
         [&self.tiles, &self.input_tiles].map(|tiles| tiles.map_or(0, |tiles| tiles.scratch_len()))
     }
 
-    /// Images that the forward and the input gradient are best computed of together.
+    /// Temporaries of the weight gradient, besides its images: tiles, and their sums.
+    pub fn weight_lens(&self) -> [usize; 2] {
+        let batch = self.images()[1];
+        self.weight_tiles.map_or([0; 2], |tiles| [tiles.tiles_len(batch).iter().sum(), tiles.sums_len()])
+    }
+
+    /// Images that the forward and the backward are best computed of together.
     pub fn images(&self) -> [usize; 2] {
-        [&self.tiles, &self.input_tiles].map(|tiles| tiles.map_or(1, |tiles| tiles.images()))
+        let of = |tiles: &Option<Winograd>| tiles.map_or(1, |tiles| tiles.images());
+        [of(&self.tiles), of(&self.input_tiles).max(of(&self.weight_tiles))]
+    }
+
+    /// How output gradients lie in their borders, from the first pixel inside on.
+    pub fn bordered(&self) -> Images {
+        Images { line: self.border.line, image: self.border.len }
     }
 
     /// Columns and rows of a group's weights in the forward product.

@@ -103,6 +103,19 @@ fn strided(act: Activation) -> Graph {
     b.head(x)
 }
 
+/// 3 × 3 convolutions with so many channels that they are computed in tiles: of 4 × 4 pixels, and of 2 × 2 at the end.
+fn tiled(act: Activation) -> Graph {
+    let mut b = Builder::new(8, 12, 3);
+    let (u0, u1) = (b.unit(40), b.unit(72));
+    let x = b.conv(0, u0, Dense, (3, 1, SAME), act);
+    let x = b.conv(x, u1, Dense, (3, 1, SAME), act);
+    let y = b.conv(x, u1, Dense, (3, 1, SAME), Linear);
+    let x = b.node(NodeOp::Add { a: x, b: y, activation: act });
+    let x = b.conv(x, u1, Dense, (3, 2, SAME), act);
+    let x = b.conv(x, u1, Dense, (3, 1, SAME), Linear);
+    b.head(x)
+}
+
 fn random(shape: &[usize], seed: u64) -> Tensor {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let n = shape.iter().product();
@@ -147,8 +160,8 @@ fn gradients(engine: &dyn Engine, xs: &Tensor, subnets: &[Channels]) -> Result<V
     vars.iter().map(|(_, var)| flat(var)).collect()
 }
 
-fn graphs(act: Activation) -> [Graph; 3] {
-    [separable(act), residual(act), strided(act)]
+fn graphs(act: Activation) -> [Graph; 4] {
+    [separable(act), residual(act), strided(act), tiled(act)]
 }
 
 /// Largest difference relative to the largest gradient of the Var, but at least 1e-3 of all Vars' largest.
@@ -324,6 +337,25 @@ fn the_memory_of_a_step_is_stated_before() -> Result<()> {
         let stated = stated.total() - parameters;
         assert!(taken <= stated, "{name}: {taken} bytes, {stated} stated");
         assert!(taken * 10 >= stated * 7, "{name}: {taken} bytes, {stated} stated");
+    }
+    Ok(())
+}
+
+#[test]
+fn wide_convolutions_are_computed_in_tiles_where_whole_ones_fit() -> Result<()> {
+    use cpu_kernels::winograd::Tile;
+    let graph = tiled(Relu);
+    for isa in Isa::available() {
+        let engine = CpuEngine::with_isa(graph.clone(), params(&graph, DTYPE), 1, isa)?;
+        engine.logits(&images(&graph, 2, 1), &graph.widest(), Mode::Train)?;
+        let core = engine.core();
+        let chosen = |idx: usize| {
+            let plan = &core.plans[idx];
+            [plan.tiles, plan.input_tiles, plan.weight_tiles].map(|tiles| tiles.map(|tiles| tiles.tile))
+        };
+        // Three input channels, two times whole tiles of 4 × 4 pixels, a stride of two, a plane of 4 × 6.
+        let (none, fours, twos) = ([None; 3], [Some(Tile::Four); 3], [Some(Tile::Two); 3]);
+        assert_eq!([1, 2, 3, 5, 6].map(chosen), [none, fours, fours, none, twos], "{isa}");
     }
     Ok(())
 }
