@@ -353,9 +353,10 @@ fn wide_convolutions_are_computed_in_tiles_where_whole_ones_fit() -> Result<()> 
             let plan = &core.plans[idx];
             [plan.tiles, plan.input_tiles, plan.weight_tiles].map(|tiles| tiles.map(|tiles| tiles.tile))
         };
-        // Three input channels, two times whole tiles of 4 × 4 pixels, a stride of two, a plane of 4 × 6.
-        let (none, fours, twos) = ([None; 3], [Some(Tile::Four); 3], [Some(Tile::Two); 3]);
-        assert_eq!([1, 2, 3, 5, 6].map(chosen), [none, fours, fours, none, twos], "{isa}");
+        // Of three channels, twice whole tiles of 4 × 4 pixels, a stride of two, and a plane of 4 × 6.
+        let (four, fours, twos) = (Some(Tile::Four), [Some(Tile::Four); 3], [Some(Tile::Two); 3]);
+        let wanted = [[None, four, None], fours, fours, [None; 3], twos];
+        assert_eq!([1, 2, 3, 5, 6].map(chosen), wanted, "{isa}");
     }
     Ok(())
 }
