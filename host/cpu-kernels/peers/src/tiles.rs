@@ -5,7 +5,7 @@ use std::hint::black_box;
 use cpu_kernels::Isa;
 use cpu_kernels::gemm::{End, Product, Steps, packed_len};
 use cpu_kernels::pool::Pool;
-use cpu_kernels::winograd::{Tile, Winograd};
+use cpu_kernels::winograd::{Images, Tile, Winograd};
 
 use crate::best;
 
@@ -49,13 +49,13 @@ fn in_tiles(isa: Isa, tile: Tile, c_in: usize, c_out: usize, side: usize) -> (f6
     let padded_row = (side + 2) * c_in;
     let padded_image = (side + 2) * padded_row;
     let g = Winograd { tile, c_in, c_out, h_out: side, w_out: side, padded_row, padded_image };
-    let n = g.images();
+    let (n, images) = (g.images(), Images::dense((side, side), c_out));
     let padded = vec![0.5; n * padded_image];
     let mut weights = vec![0.0; g.packed_len(isa)];
     g.pack(isa, &mut Pool::new(1), |_, _, _| 0.25, &mut weights);
     let (mut scratch, mut y) = (vec![0.0; g.scratch_len()], vec![0.0; n * side * side * c_out]);
     let seconds = best(|| {
-        g.run(isa, n, &padded, &weights, &mut scratch, &mut y, End::Replace);
+        g.run(isa, n, &padded, &weights, &mut scratch, &mut y, images, End::Replace);
         black_box(&y);
     });
     (seconds / n as f64, g.cost(isa))

@@ -37,13 +37,19 @@ fn a_convolution_in_tiles_is_its_sum_over_taps() {
             1 => End::Add,
             _ => End::Affine { scale: &scale, shift: &shift, activation },
         };
-        let before = rng.values(n * h_out * w_out * c_out, 1.0);
+        let line = w_out * c_out + rng.size(0..=5);
+        let images = Images { line, image: h_out * line + rng.size(0..=5) };
+        let before = rng.values((n - 1) * images.image + (h_out - 1) * line + w_out * c_out, 1.0);
         let mut y = guarded(&before);
         let mut scratch = guarded(&vec![Real::NAN; g.scratch_len()]);
-        g.run(isa, n, &padded, &packed, &mut scratch, &mut y, end);
+        g.run(isa, n, &padded, &packed, &mut scratch, &mut y, images, end);
         for (at, (&y, &before)) in y.iter().zip(&before).enumerate() {
-            let (pixel, o) = (at / c_out, at % c_out);
-            let (image, oy, ox) = (pixel / (w_out * h_out), pixel / w_out % h_out, pixel % w_out);
+            let (image, oy) = (at / images.image, at % images.image / line);
+            let (ox, o) = (at % images.image % line / c_out, at % images.image % line % c_out);
+            if oy >= h_out || ox >= w_out {
+                assert_eq!(y, before, "{g:?}, {images:?}, value {at} is in no image");
+                continue;
+            }
             let terms = (0..9 * c_in).map(|t| {
                 let (tap, i) = (t / c_in, t % c_in);
                 let x =
@@ -106,7 +112,7 @@ fn nothing_is_written_where_there_is_no_channel() {
     let g = Winograd { tile, c_in: 0, c_out: 3, h_out: 2, w_out: 2, padded_row, padded_image };
     let before = [1.0; 12];
     let mut y = before;
-    g.run(Isa::PORTABLE, 1, &[], &[], &mut [], &mut y, End::Replace);
+    g.run(Isa::PORTABLE, 1, &[], &[], &mut [], &mut y, Images::dense((2, 2), 3), End::Replace);
     assert_untouched(&before, &y, |_| true);
 }
 
@@ -115,5 +121,6 @@ fn nothing_is_written_where_there_is_no_channel() {
 fn parts_of_tiles_are_refused() {
     let (tile, padded_row, padded_image) = (Tile::Four, 9, 99);
     let g = Winograd { tile, c_in: 1, c_out: 1, h_out: 4, w_out: 6, padded_row, padded_image };
-    g.run(Isa::PORTABLE, 1, &[0.0; 99], &[0.0; 999], &mut [0.0; 9999], &mut [0.0; 99], End::Replace);
+    let (images, mut scratch, mut y) = (Images::dense((4, 6), 1), [0.0; 9999], [0.0; 99]);
+    g.run(Isa::PORTABLE, 1, &[0.0; 99], &[0.0; 999], &mut scratch, &mut y, images, End::Replace);
 }

@@ -8,8 +8,6 @@
 mod transforms;
 mod weights;
 
-pub use self::weights::Images;
-
 use self::transforms::{Lines, inverse, kernel_places, transform};
 use crate::disjoint::Disjoint;
 use crate::gemm::{End, Product, Steps, packed_len};
@@ -49,6 +47,27 @@ impl Tile {
             (Tile::Four, 16) => 420,
             (Tile::Four, _) => 280,
         }
+    }
+}
+
+/// How the lines of several images lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Images {
+    /// Values from a line to the next.
+    pub line: usize,
+    /// Values from an image to the next.
+    pub image: usize,
+}
+
+impl Images {
+    /// Images of `h × w` pixels of `c` values without gaps.
+    pub fn dense((h, w): (usize, usize), c: usize) -> Images {
+        Images { line: w * c, image: h * w * c }
+    }
+
+    /// Values up to the end of the last of `n` images of `h × w` pixels, all at least one, of `c` values.
+    fn extent(self, n: usize, (h, w): (usize, usize), c: usize) -> usize {
+        sum(&[product(&[n - 1, self.image]), product(&[h - 1, self.line]), product(&[w, c])])
     }
 }
 
@@ -158,7 +177,7 @@ impl Winograd {
         });
     }
 
-    /// `y = weights * padded` of `n` images, `[n, h_out, w_out, c_out]`, ended by `end`; weights are packed.
+    /// `y = weights * padded` of `n` images, ended by `end`; weights are packed, and the output lies as `images` says.
     ///
     /// # Panics
     /// If the output is not made of whole tiles, or a slice ends before the last value that the geometry names.
@@ -171,6 +190,7 @@ impl Winograd {
         weights: &[Real],
         scratch: &mut [Real],
         y: &mut [Real],
+        images: Images,
         end: End,
     ) {
         let Winograd { tile, c_in, c_out, h_out, w_out, padded_row, padded_image } = *self;
@@ -178,10 +198,10 @@ impl Winograd {
         if product(&[n, h_out, w_out, c_in, c_out]) == 0 {
             return;
         }
-        let before = sum(&[product(&[n - 1, padded_image]), product(&[sum(&[h_out, 1]), padded_row])]);
-        assert!(padded.len() >= sum(&[before, product(&[sum(&[w_out, 2]), c_in])]));
+        let from = Images { line: padded_row, image: padded_image };
+        assert!(padded.len() >= from.extent(n, (sum(&[h_out, 2]), sum(&[w_out, 2])), c_in));
         assert!(weights.len() >= self.packed_len(isa) && scratch.len() >= self.scratch_len());
-        assert!(y.len() >= product(&[n, h_out, w_out, c_out]));
+        assert!(y.len() >= images.extent(n, (h_out, w_out), c_out));
         if let End::Affine { scale, shift, .. } = end {
             let whole = c_out.next_multiple_of(isa.lanes());
             assert!(scale.len() >= whole && shift.len() >= whole);
@@ -205,7 +225,7 @@ impl Winograd {
             }
             let lines = Lines { place: lens.1, ..lines };
             // SAFETY: the other part has all places of `[tiles, c_out]`, and `n` images of the output are in bounds.
-            unsafe { inverse(isa, self, lines, ys.as_ptr(), y.as_mut_ptr(), end) };
+            unsafe { inverse(isa, self, lines, images, ys.as_ptr(), y.as_mut_ptr(), end) };
         }
     }
 }

@@ -166,11 +166,12 @@ unsafe fn transform_imp<S: Simd>(g: &Winograd, lines: Lines, x: *const Real, to:
 }
 kernel!(pub transform, transform_imp, (g: &Winograd, lines: Lines, x: *const Real, to: *mut Real));
 
-/// `Aᵀ m A` of one tile and vector, by the pixel of `y` where it begins.
+/// `Aᵀ m A` of one tile and vector, by the pixel of `y` where it begins; lines of `y` are `line` long.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)]
 unsafe fn inverse_tile<S: Simd, const M: usize, const T: usize, const FULL: bool>(
     g: &Winograd,
+    line: usize,
     from: *const Real,
     place: usize,
     y: *mut Real,
@@ -192,7 +193,7 @@ unsafe fn inverse_tile<S: Simd, const M: usize, const T: usize, const FULL: bool
     for i in 0..M {
         let mut pixels = output_of::<S, M, T>(halves[i]);
         for j in 0..M {
-            let p = y.add((i * g.w_out + j) * g.c_out);
+            let p = y.add(i * line + j * g.c_out);
             match end {
                 End::Replace => {}
                 End::Add => pixels[j] = pixels[j].add(load::<S, FULL>(p, n)),
@@ -210,6 +211,7 @@ unsafe fn inverse_tile<S: Simd, const M: usize, const T: usize, const FULL: bool
 unsafe fn inverse_lines<S: Simd, const M: usize, const T: usize>(
     g: &Winograd,
     lines: Lines,
+    images: Images,
     from: *const Real,
     y: *mut Real,
     end: End,
@@ -218,20 +220,35 @@ unsafe fn inverse_lines<S: Simd, const M: usize, const T: usize>(
     for (line, image, line_of_image) in lines.each() {
         for tile in 0..tiles_a_line {
             let from = from.add((line * tiles_a_line + tile) * g.c_out);
-            let y = y.add(((image * g.h_out + M * line_of_image) * g.w_out + M * tile) * g.c_out);
-            each_vector!(S, g.c_out, inverse_tile, [M, T], |k| (g, from.add(k), place, y.add(k), end, k));
+            let y = y.add(image * images.image + M * line_of_image * images.line + M * tile * g.c_out);
+            each_vector!(S, g.c_out, inverse_tile, [M, T], |k| (
+                g,
+                images.line,
+                from.add(k),
+                place,
+                y.add(k),
+                end,
+                k
+            ));
         }
     }
 }
 
 #[inline(always)]
-unsafe fn inverse_imp<S: Simd>(g: &Winograd, lines: Lines, from: *const Real, y: *mut Real, end: End) {
+unsafe fn inverse_imp<S: Simd>(
+    g: &Winograd,
+    lines: Lines,
+    images: Images,
+    from: *const Real,
+    y: *mut Real,
+    end: End,
+) {
     match g.tile {
-        Tile::Two => inverse_lines::<S, 2, 4>(g, lines, from, y, end),
-        Tile::Four => inverse_lines::<S, 4, 6>(g, lines, from, y, end),
+        Tile::Two => inverse_lines::<S, 2, 4>(g, lines, images, from, y, end),
+        Tile::Four => inverse_lines::<S, 4, 6>(g, lines, images, from, y, end),
     }
 }
-kernel!(pub inverse, inverse_imp, (g: &Winograd, lines: Lines, from: *const Real, y: *mut Real, end: End));
+kernel!(pub inverse, inverse_imp, (g: &Winograd, lines: Lines, images: Images, from: *const Real, y: *mut Real, end: End));
 
 /// `A` of `M` values.
 #[inline(always)]

@@ -1,19 +1,10 @@
 //! The weight gradient in tiles: `dw = Gᵀ[Σ (Bᵀ x B) ⊗ (A dy Aᵀ)]G`, the sum over all tiles.
 
 use super::transforms::{Lines, fold, spread, transform};
-use super::{Winograd, place_len};
+use super::{Images, Winograd, place_len};
 use crate::disjoint::Disjoint;
 use crate::gemm::{Pixels, Steps, outer_product_into};
 use crate::{Isa, Real, product, sum};
-
-/// How the output gradients of several images lie.
-#[derive(Debug, Clone, Copy)]
-pub struct Images {
-    /// Values from a line to the next.
-    pub line: usize,
-    /// Values from an image to the next.
-    pub image: usize,
-}
 
 impl Winograd {
     /// Length of the sums of [`Winograd::add_tiles`]: places, input and output channels.
@@ -49,11 +40,9 @@ impl Winograd {
         if product(&[n, h_out, w_out, c_in, c_out]) == 0 {
             return;
         }
-        let end = |image: usize, line: usize, (h, w): (usize, usize), c: usize| {
-            sum(&[product(&[n - 1, image]), product(&[h - 1, line]), product(&[w, c])])
-        };
-        assert!(padded.len() >= end(padded_image, padded_row, (sum(&[h_out, 2]), sum(&[w_out, 2])), c_in));
-        assert!(dy.len() >= end(images.image, images.line, (h_out, w_out), c_out));
+        let from = Images { line: padded_row, image: padded_image };
+        assert!(padded.len() >= from.extent(n, (sum(&[h_out, 2]), sum(&[w_out, 2])), c_in));
+        assert!(dy.len() >= images.extent(n, (h_out, w_out), c_out));
         let [xs_len, dys_len] = self.tiles_len(n);
         assert!(xs.len() >= xs_len && dys.len() >= dys_len);
         let [x_place, dy_place] = [xs_len, dys_len].map(|len| len / self.tile.places());

@@ -8,6 +8,7 @@ use cpu_kernels::disjoint::Disjoint;
 use cpu_kernels::elementwise::add_to;
 use cpu_kernels::gemm::{End, Pixels, Product, Steps, outer_product, packed_len};
 use cpu_kernels::norm::backward;
+use cpu_kernels::winograd::Images;
 use cpu_kernels::{Isa, Real};
 
 use super::backward::{Visit, finish};
@@ -239,7 +240,8 @@ impl Backward<'_> {
     pub fn dense_input(&self, n: usize, dz: &[Real], tiles: &mut [Real], dx: &mut [Real], end: End) {
         let (g, plan) = (&self.g, self.plan);
         if let Some(winograd) = &plan.input_tiles {
-            return winograd.run(self.isa, n, &dz[plan.classes[0].from..], self.packed, tiles, dx, end);
+            let (dz, images) = (&dz[plan.classes[0].from..], Images::dense((g.h, g.w), g.c_in));
+            return winograd.run(self.isa, n, dz, self.packed, tiles, dx, images, end);
         }
         let images = dz.chunks_exact(plan.border.len).zip(dx.chunks_exact_mut(g.in_len()));
         images.take(n).for_each(|(dz, dx)| self.input_classes(dz, dx, end));

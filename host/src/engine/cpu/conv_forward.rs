@@ -7,6 +7,7 @@ use cpu_kernels::disjoint::Disjoint;
 use cpu_kernels::gemm::{self, End, Product, Steps};
 use cpu_kernels::norm::{period, shifted_sums};
 use cpu_kernels::pool::Pool;
+use cpu_kernels::winograd::Images;
 use cpu_kernels::{Isa, Real};
 
 use super::conv_backward::is_wide;
@@ -181,7 +182,9 @@ impl Forward<'_> {
             if g.is_depthwise {
                 g.depthwise().forward(self.isa, padded, self.packed, z);
             } else {
-                dense_groups(self.isa, g, self.plan, n, padded, self.packed, tiles, z, |_| End::Replace);
+                let images = Images::dense((g.h_out, g.w_out), g.c_out);
+                let dense = DenseForward { isa: self.isa, g, plan: self.plan, packed: self.packed, images };
+                dense.run(n, padded, tiles, z, |_| End::Replace);
             }
             done(z);
         }
@@ -214,31 +217,42 @@ fn wide_pixels(
     product.run(isa, pool, xs, packed, &mut z[..m * g.c_out], End::Replace);
 }
 
-/// The groups of a dense or grouped convolution of `n` padded images, each with its own end.
-///
-/// - `tiles`: temporaries, the first of [`Plan::scratch_lens`]
-#[allow(clippy::too_many_arguments)]
-pub fn dense_groups<'e>(
-    isa: Isa,
-    g: &Geometry,
-    plan: &Plan,
-    n: usize,
-    padded: &[Real],
-    packed: &[Real],
-    tiles: &mut [Real],
-    z: &mut [Real],
-    end: impl Fn(usize) -> End<'e>,
-) {
-    if let Some(winograd) = &plan.tiles {
-        return winograd.run(isa, n, padded, packed, tiles, z, end(0));
-    }
-    let product = plan.product(g);
-    let (columns, rows) = plan.operand(g);
-    let len = gemm::packed_len(isa, columns, rows);
-    for (padded, z) in padded.chunks_exact(g.padded_len()).zip(z.chunks_exact_mut(g.out_len())).take(n) {
-        for group in 0..g.groups {
-            let (a, c) = (&padded[group * g.group_in()..], &mut z[group * g.group_out()..]);
-            product.run(isa, a, &packed[group * len..][..len], c, end(group));
+/// A dense or grouped convolution of padded images.
+pub struct DenseForward<'a> {
+    pub isa: Isa,
+    pub g: &'a Geometry,
+    pub plan: &'a Plan,
+    pub packed: &'a [Real],
+    /// How the outputs lie.
+    pub images: Images,
+}
+
+impl DenseForward<'_> {
+    /// The outputs of `n` images, each group with its own end.
+    ///
+    /// - `padded`: from the first tap of the first pixel on; images lie as far apart as padded ones
+    /// - `tiles`: temporaries, the first of [`Plan::scratch_lens`]
+    pub fn run<'e>(
+        &self,
+        n: usize,
+        padded: &[Real],
+        tiles: &mut [Real],
+        z: &mut [Real],
+        end: impl Fn(usize) -> End<'e>,
+    ) {
+        let &DenseForward { isa, g, plan, packed, images } = self;
+        if let Some(winograd) = &plan.tiles {
+            return winograd.run(isa, n, padded, packed, tiles, z, images, end(0));
+        }
+        let product = plan.product(g, images.line);
+        let (columns, rows) = plan.operand(g);
+        let len = gemm::packed_len(isa, columns, rows);
+        for image in 0..n {
+            let (a, c) = (&padded[image * g.padded_len()..], &mut z[image * images.image..]);
+            for group in 0..g.groups {
+                let (a, c) = (&a[group * g.group_in()..], &mut c[group * g.group_out()..]);
+                product.run(isa, a, &packed[group * len..][..len], c, end(group));
+            }
         }
     }
 }

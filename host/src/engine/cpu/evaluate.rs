@@ -6,9 +6,10 @@ use cpu_kernels::elementwise::add_activate;
 use cpu_kernels::gemm::{End, Product, Steps, packed_len};
 use cpu_kernels::{Isa, Real};
 
-use super::conv_forward::dense_groups;
-use super::core::{Core, NodeState, View, affine, buffer, chunk, resized};
-use super::geometry::{Geometry, Layer};
+use super::conv_forward::DenseForward;
+use super::core::{Core, NodeState, View, affine, buffer, chunk, fill_inside, resized};
+use super::evaluate_layout::{Layout, assign_slots, margins};
+use super::geometry::{Geometry, Layer, Margins};
 use super::head::{Classifier, average, head_params};
 use super::image_ops::ImageOp;
 use super::plan::Plan;
@@ -16,7 +17,7 @@ use super::unsupported::activation;
 use crate::network::{Activation, Channels, Conv, Graph, Linear, NodeId, NodeOp};
 
 /// Pixels that make the packed weights of a wide layer worth reading.
-const PIXELS: usize = 48;
+pub const PIXELS: usize = 48;
 
 /// Weights that stay in a core's second cache from image to image.
 const RESIDENT: usize = 16384;
@@ -33,12 +34,15 @@ pub struct Kept {
     image_ops: Vec<Option<ImageOp>>,
     /// See [`assign_slots`].
     slots: Vec<usize>,
+    /// See [`margins`].
+    margins: Vec<Option<Margins>>,
+    layouts: Vec<Layout>,
 }
 
 impl Kept {
     /// For this graph.
     pub fn new(graph: &Graph) -> Kept {
-        Kept { slots: assign_slots(graph), ..Kept::default() }
+        Kept { slots: assign_slots(graph), margins: margins(graph), ..Kept::default() }
     }
 }
 
@@ -51,6 +55,9 @@ struct Evaluate<'a> {
     plans: &'a [Plan],
     geometries: &'a [Option<Geometry>],
     image_ops: &'a [Option<ImageOp>],
+    layouts: &'a [Layout],
+    /// Of the nodes whose output is read where it lies.
+    margins: &'a [Option<Margins>],
     inputs: &'a [[NodeId; 2]],
     /// Per node, its output's slot.
     slots: &'a [usize],
@@ -72,16 +79,22 @@ impl Core {
     ) {
         self.prepare_shapes(n, channels);
         let mut kept = std::mem::take(&mut self.kept);
-        let Kept { starts, geometries, image_ops, slots } = &mut kept;
+        let Kept { starts, geometries, image_ops, slots, margins, layouts } = &mut kept;
         starts.clear();
         geometries.clear();
         image_ops.clear();
+        layouts.clear();
         let mut end = 0;
         for idx in 0..self.nodes.len() {
             starts.push(end);
             image_ops.push(self.image_op(idx));
-            geometries.push(Layer::of(&self.graph.nodes[idx].op).map(|layer| self.geometry(idx, &layer)));
+            layouts.push(Layout::new(self.planes[idx], self.nodes[idx].c, margins[idx].unwrap_or_default()));
+            geometries.push(Layer::of(&self.graph.nodes[idx].op).map(|layer| {
+                let g = self.geometry(idx, &layer);
+                if g.is_pointwise() { g } else { margins[layer.input].map_or(g, |margins| g.within(margins)) }
+            }));
             if let Some(g) = &geometries[idx] {
+                self.plans[idx].update(g, self.isa);
                 end = self.pack_forward(end, idx, g, params);
                 self.norm_of_running(idx, params);
             }
@@ -98,6 +111,8 @@ impl Core {
             plans,
             geometries,
             image_ops,
+            layouts,
+            margins,
             inputs,
             slots,
             packed,
@@ -136,110 +151,148 @@ fn images_a_group(n: usize, geometries: &[Option<Geometry>], plans: &[Plan]) -> 
     geometries.iter().zip(plans).map(wanted).max().unwrap_or(1).min(n.div_ceil(8)).max(1)
 }
 
-/// A slot for every node's output, free again after its last consumer; slot 0 is for a padded image.
-fn assign_slots(graph: &Graph) -> Vec<usize> {
-    let mut last_use = vec![0; graph.nodes.len()];
-    for (idx, node) in graph.nodes.iter().enumerate() {
-        node.op.inputs().iter().for_each(|&input| last_use[input] = idx);
-    }
-    let (mut free, mut n_slots) = (Vec::new(), 1);
-    let mut slots = Vec::with_capacity(graph.nodes.len());
-    for (idx, node) in graph.nodes.iter().enumerate() {
-        slots.push(free.pop().unwrap_or_else(|| {
-            n_slots += 1;
-            n_slots - 1
-        }));
-        let mut inputs = node.op.inputs();
-        inputs.sort_unstable();
-        inputs.dedup();
-        free.extend(inputs.iter().filter(|&&input| last_use[input] == idx).map(|&input| slots[input]));
-    }
-    slots
-}
-
 impl Evaluate<'_> {
     fn run(&self, images: &[Real], n: usize, slots: &mut Slots, logits: &mut [Real]) {
         slots.resize_with(slots.len().max(self.slots.iter().max().map_or(0, |m| m + 1)), Vec::new);
-        buffer(&mut slots[self.slots[0]], images.len()).copy_from_slice(images);
+        self.read(images, n, buffer(&mut slots[self.slots[0]], n * self.layouts[0].images.image));
         for (idx, node) in self.graph.nodes.iter().enumerate().skip(1) {
-            let (h, w) = self.planes[idx];
             let mut out = std::mem::take(&mut slots[self.slots[idx]]);
-            let mut padded = std::mem::take(&mut slots[0]);
-            let y = buffer(&mut out, n * h * w * self.nodes[idx].c);
-            let input = |input: usize| {
-                let (h, w) = self.planes[input];
-                &slots[self.slots[input]][..n * h * w * self.nodes[input].c]
-            };
+            let mut temporary = std::mem::take(&mut slots[0]);
+            let y = buffer(&mut out, n * self.layouts[idx].images.image);
+            let input = |input: usize| &slots[self.slots[input]][..n * self.layouts[input].images.image];
             match &node.op {
                 NodeOp::Conv(Conv { input: from, activation, .. })
                 | NodeOp::Linear(Linear { input: from, activation, .. }) => {
-                    self.layer(idx, *activation, n, input(*from), &mut padded, y);
+                    self.layouts[idx].clear_margins(y);
+                    self.layer(idx, *from, *activation, n, input(*from), &mut temporary, y);
                 }
                 NodeOp::Add { a, b, activation: name } => {
                     let activation = activation(*name).expect("CpuEngine::new refuses the others");
-                    add_activate(self.isa, input(*a), input(*b), activation, y);
+                    let [a, b] = [a, b].map(|from| (input(*from), &self.layouts[*from]));
+                    self.add(n, a, b, activation, (y, &self.layouts[idx]));
                 }
-                NodeOp::Head { input: from } => self.head(*from, input(*from), n, &mut padded, logits),
+                NodeOp::Head { input: from } => self.head(*from, input(*from), n, &mut temporary, logits),
                 _ => {
                     let op = self.image_ops[idx].as_ref().expect("all other operators are above");
                     let [a, b] = self.inputs[idx].map(input);
-                    for (image, y) in y.chunks_exact_mut(h * w * self.nodes[idx].c).enumerate() {
+                    for (image, y) in y.chunks_exact_mut(self.layouts[idx].images.image).enumerate() {
                         let of = |xs: &'_ [Real]| xs.len() / n * image..xs.len() / n * (image + 1);
                         op.forward(&[&a[of(a)], &b[of(b)]], y);
                     }
                 }
             }
-            slots[0] = padded;
+            slots[0] = temporary;
             slots[self.slots[idx]] = out;
         }
     }
 
+    /// Images as the network's first node has them.
+    fn read(&self, images: &[Real], n: usize, slot: &mut [Real]) {
+        let layout = &self.layouts[0];
+        for (image, slot) in
+            images.chunks_exact(images.len() / n).zip(slot.chunks_exact_mut(layout.images.image))
+        {
+            fill_inside(slot, layout.first, layout.images.line, layout.inside, layout.h, |y, inside| {
+                inside.copy_from_slice(&image[y * layout.inside..][..layout.inside]);
+            });
+        }
+    }
+
+    /// A sum, line by line where lines lie apart.
+    fn add(
+        &self,
+        n: usize,
+        (a, of_a): (&[Real], &Layout),
+        (b, of_b): (&[Real], &Layout),
+        activation: cpu_kernels::Activation,
+        (y, of_y): (&mut [Real], &Layout),
+    ) {
+        if [of_a, of_b, of_y].iter().all(|layout| layout.is_dense()) {
+            return add_activate(self.isa, a, b, activation, y);
+        }
+        for (image, y) in y.chunks_exact_mut(of_y.images.image).take(n).enumerate() {
+            fill_inside(y, of_y.first, of_y.images.line, of_y.inside, of_y.h, |line, inside| {
+                let [a, b] =
+                    [(a, of_a), (b, of_b)].map(|(xs, of)| &xs[of.line(image, line)..][..inside.len()]);
+                add_activate(self.isa, a, b, activation, inside);
+            });
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
     fn layer(
         &self,
         idx: usize,
+        from: NodeId,
         activation: Activation,
         n: usize,
         xs: &[Real],
-        padded: &mut Vec<Real>,
+        temporary: &mut Vec<Real>,
         y: &mut [Real],
     ) {
         let g = self.geometries[idx].as_ref().expect("every convolution has a geometry");
+        let (of_xs, of_y) = (&self.layouts[from], &self.layouts[idx]);
         let affine = affine(&self.nodes[idx], activation);
         let end = End::Affine { scale: affine.scale, shift: affine.shift, activation: affine.activation };
         if g.is_pointwise() {
-            let m = n * g.h * g.w;
-            let (a, c) = (Steps::dense(m, g.c_in), Steps::dense(m, g.c_out));
-            let weights = self.packed_from(idx, packed_len(self.isa, g.c_out, g.c_in));
-            let product = Product { plane: (1, m), n: g.c_out, k: g.c_in, taps: &[0], a, c };
-            product.run(self.isa, xs, weights, y, end);
-            return;
+            return self.pointwise(idx, n, (xs, of_xs), end, (y, of_y));
+        }
+        let plan = &self.plans[idx];
+        let run = |n: usize, padded: &[Real], tiles: &mut [Real], y: &mut [Real]| {
+            let packed = &self.packed[self.starts[idx]..];
+            let dense = DenseForward { isa: self.isa, g, plan, packed, images: of_y.images };
+            if g.is_depthwise {
+                let d = g.depthwise();
+                for (image, y) in y.chunks_exact_mut(g.out_len()).take(n).enumerate() {
+                    d.forward(self.isa, &padded[image * g.padded_len()..], &packed[..d.packed_len()], y);
+                }
+            } else if g.groups > 1 {
+                dense.run(n, padded, tiles, y, |_| End::Replace);
+            } else {
+                return dense.run(n, padded, tiles, &mut y[of_y.first..], |_| end);
+            }
+            affine.apply_in_place(self.isa, y);
+        };
+        if self.margins[from].is_some() {
+            let tiles = buffer(temporary, plan.scratch_lens()[0]);
+            return run(n, &xs[of_xs.first_tap(g)..], tiles, y);
         }
         let source = View { z: xs, affine: None };
-        let plan = &self.plans[idx];
         let batch = plan.images()[0].min(n);
-        let padded = buffer(padded, batch * g.padded_len() + plan.scratch_lens()[0]);
-        let (padded, tiles) = padded.split_at_mut(batch * g.padded_len());
-        for (first, y) in (0..n).step_by(batch).zip(y.chunks_mut(batch * g.out_len())) {
+        let temporary = buffer(temporary, batch * g.padded_len() + plan.scratch_lens()[0]);
+        let (padded, tiles) = temporary.split_at_mut(batch * g.padded_len());
+        for (first, y) in (0..n).step_by(batch).zip(y.chunks_mut(batch * of_y.images.image)) {
             let n = batch.min(n - first);
             for (i, padded) in padded.chunks_exact_mut(g.padded_len()).take(n).enumerate() {
                 source.read_padded(self.isa, g, first + i, padded);
             }
-            if g.is_depthwise {
-                let d = g.depthwise();
-                d.forward(self.isa, padded, self.packed_from(idx, d.packed_len()), y);
-            } else {
-                let weights = &self.packed[self.starts[idx]..];
-                let end = |_| if g.groups == 1 { end } else { End::Replace };
-                dense_groups(self.isa, g, plan, n, padded, weights, tiles, y, end);
-            }
-            if g.is_depthwise || g.groups > 1 {
-                affine.apply_in_place(self.isa, y);
-            }
+            run(n, padded, tiles, y);
         }
     }
 
-    fn packed_from(&self, idx: usize, len: usize) -> &[Real] {
-        &self.packed[self.starts[idx]..][..len]
+    /// A pointwise convolution: one product of all images, or one of each where lines lie apart.
+    fn pointwise(
+        &self,
+        idx: usize,
+        n: usize,
+        (xs, of_xs): (&[Real], &Layout),
+        end: End,
+        (y, of_y): (&mut [Real], &Layout),
+    ) {
+        let g = self.geometries[idx].as_ref().expect("every convolution has a geometry");
+        let weights = &self.packed[self.starts[idx]..][..packed_len(self.isa, g.c_out, g.c_in)];
+        let product = |plane, a, c| Product { plane, n: g.c_out, k: g.c_in, taps: &[0], a, c };
+        if of_xs.is_dense() && of_y.is_dense() {
+            let m = n * g.h * g.w;
+            let (a, c) = (Steps::dense(m, g.c_in), Steps::dense(m, g.c_out));
+            return product((1, m), a, c).run(self.isa, xs, weights, y, end);
+        }
+        let a = Steps { pixel: g.c_in, line: of_xs.images.line };
+        let c = Steps { pixel: g.c_out, line: of_y.images.line };
+        for image in 0..n {
+            let (xs, y) = (&xs[of_xs.line(image, 0)..], &mut y[of_y.line(image, 0)..]);
+            product((g.h, g.w), a, c).run(self.isa, xs, weights, y, end);
+        }
     }
 
     fn head(&self, from: usize, xs: &[Real], n: usize, mean: &mut Vec<Real>, logits: &mut [Real]) {

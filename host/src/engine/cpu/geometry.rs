@@ -40,6 +40,33 @@ impl Layer {
     }
 }
 
+/// Zeros around an image, in pixels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Margins {
+    pub top: usize,
+    pub left: usize,
+    pub bottom: usize,
+    pub right: usize,
+}
+
+impl Margins {
+    /// What a convolution adds to its input.
+    pub fn of(padding: Padding) -> Margins {
+        let Padding { top, bottom, left, right } = padding;
+        Margins { top: top.into(), left: left.into(), bottom: bottom.into(), right: right.into() }
+    }
+
+    /// The wider of each.
+    pub fn max(self, other: Margins) -> Margins {
+        Margins {
+            top: self.top.max(other.top),
+            left: self.left.max(other.left),
+            bottom: self.bottom.max(other.bottom),
+            right: self.right.max(other.right),
+        }
+    }
+}
+
 /// One convolution at the active channels.
 #[derive(Debug, Clone, Copy)]
 pub struct Geometry {
@@ -65,6 +92,14 @@ impl Geometry {
     pub fn is_pointwise(&self) -> bool {
         let padded = self.h_padded * self.w_padded != self.h * self.w;
         !self.is_depthwise && self.groups == 1 && self.taps() == 1 && self.stride == 1 && !padded
+    }
+
+    /// The same on images that have these margins, which are at least as wide as its own padding; its own stays what is
+    /// outside of the image.
+    pub fn within(self, margins: Margins) -> Geometry {
+        let (h_padded, w_padded) =
+            (margins.top + self.h + margins.bottom, margins.left + self.w + margins.right);
+        Geometry { h_padded, w_padded, ..self }
     }
 
     /// Taps of the kernel.

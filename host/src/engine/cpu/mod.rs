@@ -7,6 +7,7 @@ mod conv_forward;
 mod conv_wide;
 mod core;
 mod evaluate;
+mod evaluate_layout;
 mod forward;
 mod geometry;
 mod head;

@@ -223,8 +223,8 @@ impl Plan {
         }
     }
 
-    /// The forward product of one group of a padded image.
-    pub fn product(&self, g: &Geometry) -> Product<'_> {
+    /// The forward product of one group of a padded image; lines of the output are `line` apart.
+    pub fn product(&self, g: &Geometry, line: usize) -> Product<'_> {
         let (n, row) = (self.span * g.group_out(), self.span * g.c_out);
         let a = g.input_steps();
         Product {
@@ -233,7 +233,7 @@ impl Plan {
             k: self.window,
             taps: &self.runs,
             a: Steps { pixel: self.span * a.pixel, ..a },
-            c: Steps::dense(g.w_out / self.span, row),
+            c: Steps { pixel: row, line },
         }
     }
 }
