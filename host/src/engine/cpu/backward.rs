@@ -24,6 +24,7 @@ pub struct Visit {
 impl Core {
     /// Adds the gradients of all parameters to `grads`; `d_logits` is `[n, classes]`.
     pub fn backward(&mut self, d_logits: &[Real], params: &[&[Real]]) {
+        self.size_gradients();
         for idx in (1..self.nodes.len()).rev() {
             match self.graph.nodes[idx].op {
                 NodeOp::Input => {}
@@ -42,6 +43,15 @@ impl Core {
             if std::mem::take(&mut state.has_grad) {
                 self.grad_buffers[self.grad_slots[idx]] = std::mem::take(&mut state.grad);
             }
+        }
+    }
+
+    /// Gives every gradient buffer its final size at once: gradients grow towards the input, and each growth would leave
+    /// the former buffer behind.
+    fn size_gradients(&mut self) {
+        for (slot, state) in self.grad_slots.iter().zip(&self.nodes).skip(1) {
+            let buffer = &mut self.grad_buffers[*slot];
+            buffer.reserve_exact(state.len.saturating_sub(buffer.len()));
         }
     }
 
