@@ -124,40 +124,41 @@ pub const MEMORY_GOAL: f64 = 4.0;
 /// How PyTorch runs a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setting {
-    /// As printed.
-    pub name: &'static str,
     /// `torch.NAME`.
     pub format: &'static str,
     /// glibc keeps what it has allocated instead of giving it back after every step.
     pub tuned_malloc: bool,
     /// `torch.compile`: of widths that stay the same, so not of sandwich steps.
     pub compile: bool,
+    /// As on a processor that has no more than AVX2.
+    pub only_avx2: bool,
 }
 
 impl Setting {
-    /// All of them.
+    /// All of them, with all instruction sets.
     pub const ALL: [Setting; 5] = [
-        Setting {
-            name: "channels_last, tuned malloc",
-            format: "channels_last",
-            tuned_malloc: true,
-            compile: false,
-        },
-        Setting { name: "channels_last", format: "channels_last", tuned_malloc: false, compile: false },
-        Setting {
-            name: "NCHW, tuned malloc",
-            format: "contiguous_format",
-            tuned_malloc: true,
-            compile: false,
-        },
-        Setting { name: "NCHW", format: "contiguous_format", tuned_malloc: false, compile: false },
-        Setting {
-            name: "compiled, channels_last, tuned malloc",
-            format: "channels_last",
-            tuned_malloc: true,
-            compile: true,
-        },
+        Setting::new("channels_last", true),
+        Setting::new("channels_last", false),
+        Setting::new("contiguous_format", true),
+        Setting::new("contiguous_format", false),
+        Setting { compile: true, ..Setting::new("channels_last", true) },
     ];
+
+    const fn new(format: &'static str, tuned_malloc: bool) -> Setting {
+        Setting { format, tuned_malloc, compile: false, only_avx2: false }
+    }
+
+    /// As printed.
+    pub fn name(&self) -> String {
+        let format = if self.format == "channels_last" { self.format } else { "NCHW" };
+        let parts = [
+            (self.compile, "compiled"),
+            (true, format),
+            (self.tuned_malloc, "tuned malloc"),
+            (self.only_avx2, "AVX2"),
+        ];
+        parts.iter().filter(|(is_part, _)| *is_part).map(|(_, part)| *part).collect::<Vec<_>>().join(", ")
+    }
 
     /// Whether it can run `what`: compiled anew for each of a sandwich's random widths, a step would take minutes.
     pub fn runs(&self, what: What) -> bool {
@@ -170,13 +171,20 @@ impl Setting {
     }
 
     /// Environment of the process.
-    pub fn env(&self) -> &'static [(&'static str, &'static str)] {
-        const TUNED: &[(&str, &str)] = &[
+    pub fn env(&self) -> Vec<(&'static str, &'static str)> {
+        let tuned = [
             ("MALLOC_MMAP_THRESHOLD_", "4294967296"),
             ("MALLOC_TRIM_THRESHOLD_", "4294967296"),
             ("MALLOC_TOP_PAD_", "268435456"),
         ];
-        if self.tuned_malloc { TUNED } else { &[] }
+        // PyTorch's own kernels, oneDNN's, and MKL's.
+        let only_avx2 = [
+            ("ATEN_CPU_CAPABILITY", "avx2"),
+            ("ONEDNN_MAX_CPU_ISA", "AVX2"),
+            ("MKL_ENABLE_INSTRUCTIONS", "AVX2"),
+        ];
+        let chosen = [(self.tuned_malloc, tuned), (self.only_avx2, only_avx2)];
+        chosen.into_iter().filter(|(is_chosen, _)| *is_chosen).flat_map(|(_, env)| env).collect()
     }
 }
 
@@ -214,6 +222,16 @@ mod tests {
         ] {
             assert_eq!(json, name);
         }
+    }
+
+    #[test]
+    fn a_setting_is_named_after_what_it_changes() {
+        let [best, .., compiled] = Setting::ALL;
+        assert_eq!(best.name(), "channels_last, tuned malloc");
+        assert_eq!(compiled.name(), "compiled, channels_last, tuned malloc");
+        let limited = Setting { only_avx2: true, ..Setting::ALL[3] };
+        assert_eq!(limited.name(), "NCHW, AVX2");
+        assert!(limited.env().contains(&("ATEN_CPU_CAPABILITY", "avx2")) && Setting::ALL[3].env().is_empty());
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Bench {
     pub threads: Vec<usize>,
     /// Empty for the best one, and AVX2 beside a better one.
     pub simds: Vec<Simd>,
+    /// Whether the processor has more than AVX2, so that PyTorch is limited to it too where ours is.
+    pub compares_avx2: bool,
     /// Fewer batches and settings.
     pub is_quick: bool,
     /// Of each case.
@@ -73,8 +75,10 @@ impl Bench {
         }
         results.data_loading = loading::measure(&mut ours.side, &self.threads)?;
         results.data_loading.iter().for_each(|loading| print(&loading.line()));
+        let simds = ours.simds(self.nets[0])?;
+        self.compares_avx2 = simds[0] == Simd::Avx512;
         if self.simds.is_empty() {
-            self.simds = ours.simds(self.nets[0])?;
+            self.simds = simds;
         }
         for &simd in &self.simds {
             let mut ours = self.start.ours(Some(simd))?;
@@ -131,7 +135,13 @@ impl Bench {
 
     fn settings(&self) -> Vec<Setting> {
         let is_tried = |setting: &Setting| !self.is_quick || setting.is_usually_best();
-        Setting::ALL.into_iter().filter(is_tried).collect()
+        let mut settings: Vec<Setting> = Setting::ALL.into_iter().filter(is_tried).collect();
+        if self.compares_avx2 && self.simds.contains(&Simd::Avx2) {
+            let eager = settings.iter().filter(|setting| !setting.compile);
+            let limited: Vec<_> = eager.map(|setting| Setting { only_avx2: true, ..*setting }).collect();
+            settings.extend(limited);
+        }
+        settings
     }
 
     /// Candle's operators are a hundred times slower: one case shows it.
@@ -152,8 +162,9 @@ impl Bench {
         let sandwich = |row: &&report::Row| row.net == net && row.what == What::Sandwich;
         let rows = rows.iter().map(|detailed| &detailed.row).filter(sandwich);
         let Some(row) = rows.max_by_key(|row| (row.batch, row.threads)) else { return Ok(None) };
-        let setting = Setting::ALL.into_iter().filter(|setting| setting.name == row.torch_setting);
-        let mut processes = Processes::start(&self.start, net, &[row.simd], &setting.collect::<Vec<_>>())?;
+        let mut settings = self.settings();
+        settings.retain(|setting| setting.name() == row.torch_setting);
+        let mut processes = Processes::start(&self.start, net, &[row.simd], &settings)?;
         processes.open(row.threads, false)?;
         let case = Case { what: row.what, net, batch: row.batch, threads: row.threads };
         let (ours_bytes, torch_bytes) = processes.peak_bytes(case)?;

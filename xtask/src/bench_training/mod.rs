@@ -101,6 +101,7 @@ pub fn run(options: &Options) -> Result<()> {
         whats: all_or(&options.what),
         threads,
         simds: options.simd.clone(),
+        compares_avx2: false,
         is_quick: options.quick,
         rounds: if options.quick { Rounds { least: 3, most: 3 } } else { Rounds { least: 5, most: 21 } },
         deadline: started + Duration::from_secs(60 * options.minutes),

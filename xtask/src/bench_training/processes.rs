@@ -7,7 +7,6 @@ use super::side::Side;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -197,8 +196,8 @@ impl Processes {
         let description = ours.first_mut().context("no instruction set was chosen")?.1.describe(net)?;
         let mut torch = Vec::new();
         for &setting in settings {
-            let name = format!("torch-{}", setting.name.replace(", ", "-").replace(' ', "-"));
-            let side = start.torch(&name, setting.env())?;
+            let name = format!("torch-{}", setting.name().replace(", ", "-").replace(' ', "-"));
+            let side = start.torch(&name, &setting.env())?;
             torch.push(Torch { setting, side, given_up: Vec::new() });
         }
         Ok(Processes { net, description, ours, torch })
@@ -242,10 +241,15 @@ impl Processes {
         print: &mut impl FnMut(&str),
     ) -> Result<Vec<Detailed>> {
         let looks = self.look(case, time >= LEAST_TO_COMPILE, print)?;
-        let best = looks.iter().copied().fold(f64::INFINITY, f64::min);
+        let best_of = |only_avx2: bool, torch: &[Torch]| {
+            let alike = torch.iter().zip(&looks).filter(|(torch, _)| torch.setting.only_avx2 == only_avx2);
+            alike.map(|(_, &ms)| ms).fold(f64::INFINITY, f64::min)
+        };
+        let bests = [false, true].map(|only_avx2| best_of(only_avx2, &self.torch));
+        let best = bests[0].min(bests[1]);
         for (torch, ms) in self.torch.iter_mut().zip(&looks) {
             let factor = if torch.setting.compile { HOPELESS } else { NEVER };
-            if ms.is_finite() && *ms > factor * best {
+            if ms.is_finite() && *ms > factor * bests[usize::from(torch.setting.only_avx2)] {
                 torch.given_up.push(case.what);
             }
         }
@@ -257,7 +261,8 @@ impl Processes {
             subnets.push(self.ours[0].1.subnets(&seeds(round))?);
         }
         let mut players: Vec<Player> = self.ours.iter_mut().map(|(_, ours)| Player::Ours(ours)).collect();
-        let is_contender = |(_, ms): &(&mut Torch, f64)| *ms <= HOPELESS * best;
+        let is_contender =
+            |(torch, ms): &(&mut Torch, f64)| *ms <= HOPELESS * bests[usize::from(torch.setting.only_avx2)];
         let contenders = self.torch.iter_mut().zip(looks).filter(is_contender);
         players.extend(contenders.map(|(torch, _)| Player::Torch(torch)));
         let medians = alternate(&mut players, rounds, time, |player, round| {
@@ -267,14 +272,17 @@ impl Processes {
                 Player::Torch(torch) => torch.run(case, &subnets[round]),
             }
         })?;
-        let by_setting = players.iter().zip(&medians).filter_map(|(player, &ms)| match player {
-            Player::Torch(torch) => Some((torch.setting.name.to_owned(), ms)),
-            Player::Ours(_) => None,
-        });
-        let by_setting: BTreeMap<String, f64> = by_setting.collect();
+        let by_setting: Vec<(Setting, f64)> = players
+            .iter()
+            .zip(&medians)
+            .filter_map(|(player, &ms)| match player {
+                Player::Torch(torch) => Some((torch.setting, ms)),
+                Player::Ours(_) => None,
+            })
+            .collect();
         let ours = self.ours.iter().zip(medians);
         ours.map(|((simd, _), ms)| {
-            Detailed::new(case, *simd, ms, by_setting.clone()).context("PyTorch was not measured")
+            Detailed::new(case, *simd, ms, &by_setting).context("PyTorch was not measured")
         })
         .collect()
     }
@@ -318,7 +326,7 @@ impl Processes {
         let mut looks = Vec::new();
         let mut i = 0;
         while let Some(torch) = self.torch.get_mut(i) {
-            let Setting { compile, name, .. } = torch.setting;
+            let (compile, name) = (torch.setting.compile, torch.setting.name());
             let is_left_out = !torch.setting.runs(case.what) || torch.given_up.contains(&case.what);
             let look = if is_left_out || (compile && !may_compile) {
                 Ok(f64::INFINITY)

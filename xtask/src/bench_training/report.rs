@@ -1,7 +1,7 @@
 //! The results as rows, a table and JSON.
 
 use super::agreement::Differences;
-use super::cases::{Case, MEMORY_GOAL, Net, Simd, What, goal};
+use super::cases::{Case, MEMORY_GOAL, Net, Setting, Simd, What, goal};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ pub struct Row {
     pub batch: usize,
     /// Threads of either side.
     pub threads: usize,
-    /// Instruction set of our side; PyTorch always has all.
+    /// Instruction set of our side; PyTorch has no more where it is AVX2, and all of the processor's otherwise.
     pub simd: Simd,
     /// Our step.
     pub ours_ms: f64,
@@ -86,6 +86,8 @@ pub struct Detailed {
     pub bounds: Option<Bounds>,
     /// Milliseconds of every setting of PyTorch that was measured to the end.
     pub torch_ms: BTreeMap<String, f64>,
+    /// PyTorch's best with instruction sets that our side did not have.
+    pub torch_all_simd_ms: Option<f64>,
 }
 
 /// Peak resident memory of either process after sandwich steps.
@@ -102,9 +104,16 @@ pub struct Memory {
 }
 
 impl Detailed {
-    /// The best setting against `ours_ms`; `None` if PyTorch was not measured at all.
-    pub fn new(case: Case, simd: Simd, ours_ms: f64, torch_ms: BTreeMap<String, f64>) -> Option<Detailed> {
-        let (setting, &best) = torch_ms.iter().min_by(|a, b| a.1.total_cmp(b.1))?;
+    /// The best setting against `ours_ms`, of those with the same instruction sets where there are any; `None` if PyTorch
+    /// was not measured at all.
+    pub fn new(case: Case, simd: Simd, ours_ms: f64, torch_ms: &[(Setting, f64)]) -> Option<Detailed> {
+        let best = |only_avx2: bool| {
+            let alike = torch_ms.iter().filter(|(setting, _)| setting.only_avx2 == only_avx2);
+            alike.min_by(|a, b| a.1.total_cmp(&b.1))
+        };
+        let limited = best(true).filter(|_| simd == Simd::Avx2);
+        let &(setting, best_ms) = limited.or(best(false))?;
+        let torch_all_simd_ms = limited.and(best(false)).map(|(_, ms)| *ms);
         let Case { what, net, batch, threads } = case;
         let row = Row {
             what,
@@ -113,12 +122,13 @@ impl Detailed {
             threads,
             simd,
             ours_ms,
-            torch_best_ms: best,
-            torch_setting: setting.clone(),
-            ratio: best / ours_ms,
+            torch_best_ms: best_ms,
+            torch_setting: setting.name(),
+            ratio: best_ms / ours_ms,
             candle_ms: None,
         };
-        Some(Detailed { row, goal: goal(case, simd), bounds: None, torch_ms })
+        let torch_ms = torch_ms.iter().map(|(setting, ms)| (setting.name(), *ms)).collect();
+        Some(Detailed { row, goal: goal(case, simd), bounds: None, torch_ms, torch_all_simd_ms })
     }
 }
 
@@ -170,6 +180,9 @@ pub fn line(detailed: &Detailed) -> String {
         None => line.push_str("     -      -    -"),
     }
     let _ = write!(line, " {torch_setting}");
+    if let Some(ms) = detailed.torch_all_simd_ms {
+        let _ = write!(line, "; with AVX-512 {ms:.2} ms, {:.2} times ours", ms / ours_ms);
+    }
     if let Some(candle_ms) = candle_ms {
         let _ = write!(line, "; Candle's own operators: {candle_ms:.0} ms");
     }
@@ -198,14 +211,26 @@ mod tests {
 
     fn detailed() -> Detailed {
         let case = Case { what: What::Plain, net: Net::Mb28, batch: 64, threads: 2 };
-        let torch = BTreeMap::from([("NCHW".to_owned(), 30.0), ("channels_last".to_owned(), 20.0)]);
-        Detailed::new(case, Simd::Avx2, 10.0, torch).unwrap()
+        let torch = [(Setting::ALL[3], 30.0), (Setting::ALL[1], 20.0)];
+        Detailed::new(case, Simd::Avx2, 10.0, &torch).unwrap()
     }
 
     #[test]
     fn the_best_setting_counts() {
         let Row { torch_best_ms, torch_setting, ratio, .. } = detailed().row;
         assert_eq!((torch_best_ms, torch_setting.as_str(), ratio), (20.0, "channels_last", 2.0));
+    }
+
+    #[test]
+    fn avx2_is_compared_with_avx2_and_both_are_told() {
+        let case = Case { what: What::Plain, net: Net::Mb28, batch: 64, threads: 2 };
+        let limited = Setting { only_avx2: true, ..Setting::ALL[1] };
+        let torch = [(Setting::ALL[1], 15.0), (limited, 25.0)];
+        let of = |simd| Detailed::new(case, simd, 10.0, &torch).unwrap();
+        let (avx2, avx512) = (of(Simd::Avx2), of(Simd::Avx512));
+        assert_eq!((avx2.row.ratio, avx2.torch_all_simd_ms), (2.5, Some(15.0)));
+        assert_eq!((avx512.row.ratio, avx512.torch_all_simd_ms), (1.5, None));
+        assert!(line(&avx2).contains("with AVX-512 15.00 ms, 1.50 times ours"), "{}", line(&avx2));
     }
 
     #[test]
