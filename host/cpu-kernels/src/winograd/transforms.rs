@@ -40,9 +40,10 @@ pub type Weights = [Real; MAX_LANES];
 /// Hands every place of `G w Gᵀ` of some kernels to `put`.
 pub fn kernel_places(tile: Tile, taps: &[Weights; 9], mut put: impl FnMut(usize, &Weights)) {
     let side = tile.side() + 2;
-    let columns = [0, 1, 2].map(|x| kernel_along(tile, [&taps[x], &taps[3 + x], &taps[6 + x]]));
-    for y in 0..side {
-        let row = kernel_along(tile, [&columns[0][y], &columns[1][y], &columns[2][y]]);
+    let [first, second, third] =
+        [0, 1, 2].map(|x| kernel_along(tile, [&taps[x], &taps[3 + x], &taps[6 + x]]));
+    for (y, ((a, b), c)) in first.iter().zip(&second).zip(&third).take(side).enumerate() {
+        let row = kernel_along(tile, [a, b, c]);
         row[..side].iter().enumerate().for_each(|(x, values)| put(y * side + x, values));
     }
 }
@@ -168,7 +169,7 @@ kernel!(pub transform, transform_imp, (g: &Winograd, lines: Lines, x: *const Rea
 
 /// `Aᵀ m A` of one tile and vector, by the pixel of `y` where it begins; lines of `y` are `line` long.
 #[inline(always)]
-#[allow(clippy::needless_range_loop)]
+#[allow(clippy::needless_range_loop, clippy::too_many_arguments)]
 unsafe fn inverse_tile<S: Simd, const M: usize, const T: usize, const FULL: bool>(
     g: &Winograd,
     line: usize,
