@@ -13,6 +13,7 @@
 pub mod depthwise;
 pub mod disjoint;
 pub mod elementwise;
+mod end;
 pub mod gemm;
 pub mod norm;
 pub mod pool;

@@ -5,7 +5,8 @@
 mod grad;
 
 use self::grad::{input_grad, weight_grad};
-use crate::simd::{Simd, each_vector, kernel, load, prefetch, store};
+use crate::end::End;
+use crate::simd::{Simd, each_vector, kernel, load, prefetch};
 use crate::{Isa, Real, product, sum};
 
 /// Packed channels are padded to it, whatever the instruction set.
@@ -74,18 +75,19 @@ impl Depthwise {
         product(&[self.h_out, self.w_out, self.c])
     }
 
-    /// `y = weights * padded`; `weights` packed, `y` is `[h_out, w_out, c]`.
+    /// `y = weights * padded`, ended by `end`; `weights` packed, `y` is `[h_out, w_out, c]`.
     ///
     /// # Panics
     /// If a slice ends before the last value that the geometry names.
-    pub fn forward(&self, isa: Isa, padded: &[Real], weights: &[Real], y: &mut [Real]) {
+    pub fn forward(&self, isa: Isa, padded: &[Real], weights: &[Real], y: &mut [Real], end: End) {
         assert!(padded.len() >= self.reach() && weights.len() >= self.packed_len());
         assert!(y.len() >= self.out_len());
+        end.check(self.c, isa.lanes());
         if self.out_len() == 0 {
             return;
         }
-        // SAFETY: the last pixels that are read and written are in bounds.
-        unsafe { forward(isa, self, padded.as_ptr(), weights.as_ptr(), y.as_mut_ptr()) }
+        // SAFETY: the last pixels that are read and written and the coefficients of all channels are in bounds.
+        unsafe { forward(isa, self, padded.as_ptr(), weights.as_ptr(), y.as_mut_ptr(), end) }
     }
 
     /// Adds the gradient of the packed weights to `grad`; `dz` has pixels of `c` and rows of `dz_row` floats.
@@ -138,6 +140,8 @@ unsafe fn row3<S: Simd, const STRIDE: usize, const U: usize, const FULL: bool>(
     x: *const Real,
     weights: *const Real,
     y: *mut Real,
+    end: End,
+    k: usize,
     n: usize,
 ) {
     let w = taps3::<S>(weights, g.c.next_multiple_of(PAD));
@@ -157,7 +161,7 @@ unsafe fn row3<S: Simd, const STRIDE: usize, const U: usize, const FULL: bool>(
         }
         for u in 0..U {
             prefetch(y.wrapping_add((g.w_out + ox + u) * g.c));
-            store::<S, FULL>(acc[u], y.add((ox + u) * g.c), n);
+            end.write::<S, FULL>(acc[u], y.add((ox + u) * g.c), k, n);
         }
         ox += U;
     }
@@ -167,7 +171,7 @@ unsafe fn row3<S: Simd, const STRIDE: usize, const U: usize, const FULL: bool>(
             let p = x.add(t / 3 * g.padded_row + (ox * STRIDE + t % 3) * g.c);
             acc = load::<S, FULL>(p, n).fma(w[t], acc);
         }
-        store::<S, FULL>(acc, y.add(ox * g.c), n);
+        end.write::<S, FULL>(acc, y.add(ox * g.c), k, n);
         ox += 1;
     }
 }
@@ -179,6 +183,8 @@ unsafe fn row<S: Simd, const FULL: bool>(
     x: *const Real,
     weights: *const Real,
     y: *mut Real,
+    end: End,
+    k: usize,
     n: usize,
 ) {
     let c_padded = g.c.next_multiple_of(PAD);
@@ -189,19 +195,24 @@ unsafe fn row<S: Simd, const FULL: bool>(
             let v = load::<S, FULL>(x.add(ky * g.padded_row + (ox * g.stride + kx) * g.c), n);
             acc = v.fma(S::load(weights.add(t * c_padded)), acc);
         }
-        store::<S, FULL>(acc, y.add(ox * g.c), n);
+        end.write::<S, FULL>(acc, y.add(ox * g.c), k, n);
     }
 }
 
 #[inline(always)]
-unsafe fn forward_imp<S: Simd>(g: &Depthwise, x: *const Real, weights: *const Real, y: *mut Real) {
+unsafe fn forward_imp<S: Simd>(g: &Depthwise, x: *const Real, weights: *const Real, y: *mut Real, end: End) {
     for oy in 0..g.h_out {
         let (x, y) = (x.add(oy * g.stride * g.padded_row), y.add(oy * g.w_out * g.c));
+        macro_rules! row {
+            ($row:ident, $generic:tt) => {
+                each_vector!(S, g.c, $row, $generic, |k| (g, x.add(k), weights.add(k), y.add(k), end, k))
+            };
+        }
         match (g.kernel, g.stride) {
-            (3, 1) => each_vector!(S, g.c, row3, [1, 4], |v| (g, x.add(v), weights.add(v), y.add(v))),
-            (3, 2) => each_vector!(S, g.c, row3, [2, 2], |v| (g, x.add(v), weights.add(v), y.add(v))),
-            _ => each_vector!(S, g.c, row, [], |v| (g, x.add(v), weights.add(v), y.add(v))),
+            (3, 1) => row!(row3, [1, 4]),
+            (3, 2) => row!(row3, [2, 2]),
+            _ => row!(row, []),
         }
     }
 }
-kernel!(forward, forward_imp, (g: &Depthwise, x: *const Real, weights: *const Real, y: *mut Real));
+kernel!(forward, forward_imp, (g: &Depthwise, x: *const Real, weights: *const Real, y: *mut Real, end: End));

@@ -3,25 +3,9 @@
 mod tiles;
 
 use self::tiles::{nn, tn};
-use crate::{Activation, Isa, Real, product, sum};
+use crate::{Isa, Real, product, sum};
 
-/// What becomes of a product.
-#[derive(Debug, Clone, Copy)]
-pub enum End<'a> {
-    /// `c = a b`.
-    Replace,
-    /// `c += a b`.
-    Add,
-    /// `c = activation(a b · scale + shift)`, one scale and shift per column, padded to whole vectors.
-    Affine {
-        /// Per column.
-        scale: &'a [Real],
-        /// Per column.
-        shift: &'a [Real],
-        /// What follows.
-        activation: Activation,
-    },
-}
+pub use crate::end::End;
 
 /// How far pixels of an image lie apart.
 #[derive(Debug, Clone, Copy, Default)]
@@ -182,10 +166,7 @@ impl Product<'_> {
         let reach = self.taps.iter().max().expect("a kernel has at least one tap");
         assert!(a.len() >= self.a.extent(self.plane, sum(&[*reach, self.k])));
         assert!(b.len() >= packed_len(isa, self.n, product(&[self.k, self.taps.len()])));
-        if let End::Affine { scale, shift, .. } = end {
-            let padded = self.n.next_multiple_of(isa.lanes());
-            assert!(scale.len() >= padded && shift.len() >= padded);
-        }
+        end.check(self.n, isa.lanes());
         // SAFETY: `a` holds `k` values at every tap of every pixel, `c` holds `n` at every pixel by the contract above,
         // `b` is a whole packed operand, and the coefficients are whole vectors.
         unsafe { nn(isa, self, a.as_ptr(), b.as_ptr(), c, end) }

@@ -4,9 +4,8 @@
 #![allow(unsafe_op_in_unsafe_fn)] // kernels are pointer arithmetic under the contract of their safe front
 
 use super::{End, Product, Steps};
-use crate::elementwise::activate;
+use crate::Real;
 use crate::simd::{MAX_LANES, Registers, Simd, kernel, load_some, prefetch, store_some};
-use crate::{Activation, Real};
 
 /// Runs `$tile::<S, ROWS, $nv>` for `$left` rows, in steps of the given numbers of rows. Eight rows are two fours
 /// instead of six and two, sixteen two eights instead of twelve and four: a tile needs eight independent sums to hide the
@@ -122,14 +121,22 @@ unsafe fn tile_nn<S: Simd, const MR: usize, const NV: usize>(
         End::Add => {
             store!(|v, old, j| v.add(old()));
         }
-        End::Affine { scale, shift, activation } => {
+        End::Affine { scale, shift, activation } | End::Residual { scale, shift, activation } => {
+            let is_residual = matches!(end, End::Residual { .. });
             let (sc, sh) = (scale.as_ptr().add(column), shift.as_ptr().add(column));
             if let Some((low, high)) = activation.clamps() {
                 let (low, high) = (S::splat(low), S::splat(high));
-                store!(|v, _old, j| {
-                    let v = v.fma(S::load(sc.add(j * S::N)), S::load(sh.add(j * S::N)));
-                    high.min(low.max(v))
-                });
+                if is_residual {
+                    store!(|v, old, j| {
+                        let v = v.fma(S::load(sc.add(j * S::N)), S::load(sh.add(j * S::N)));
+                        high.min(low.max(v.add(old())))
+                    });
+                } else {
+                    store!(|v, _old, j| {
+                        let v = v.fma(S::load(sc.add(j * S::N)), S::load(sh.add(j * S::N)));
+                        high.min(low.max(v))
+                    });
+                }
                 return;
             }
             // Through memory: a loop that the compiler does not unroll would keep the sums there all along.
@@ -139,24 +146,28 @@ unsafe fn tile_nn<S: Simd, const MR: usize, const NV: usize>(
                     acc[i][j].store(sums[i].as_mut_ptr().add(j * S::N));
                 }
             }
-            activate_tile::<S>(&sums, &cp, g.n - column, [sc, sh], activation);
+            end_tile::<S>(&sums, &cp, g.n - column, column, end);
         }
     }
 }
 
-/// Writes the `n` columns of a tile that are left through any activation.
+/// Ends the `n` columns of a tile that are left from `column` on.
 #[inline(always)]
-unsafe fn activate_tile<S: Simd>(
+unsafe fn end_tile<S: Simd>(
     sums: &[[Real; 2 * MAX_LANES]],
     c: &[*mut Real],
     n: usize,
-    [scale, shift]: [*const Real; 2],
-    activation: Activation,
+    column: usize,
+    end: End,
 ) {
     for (sums, c) in sums.iter().zip(c) {
         for j in (0..n.min(2 * S::N)).step_by(S::N) {
-            let v = S::load(sums.as_ptr().add(j)).fma(S::load(scale.add(j)), S::load(shift.add(j)));
-            store_some(activate(v, activation), c.add(j), n - j);
+            let v = S::load(sums.as_ptr().add(j));
+            if n - j >= S::N {
+                end.write::<S, true>(v, c.add(j), column + j, S::N);
+            } else {
+                end.write::<S, false>(v, c.add(j), column + j, n - j);
+            }
         }
     }
 }

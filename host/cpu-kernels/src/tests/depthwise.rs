@@ -1,4 +1,4 @@
-use super::{Rng, Sum, assert_untouched, for_cases, guarded, most};
+use super::{Rng, Sum, any_end, assert_untouched, for_cases, guarded, most};
 use crate::Real;
 use crate::depthwise::{Depthwise, Inside};
 
@@ -59,13 +59,18 @@ fn a_depthwise_convolution_is_its_sum_over_taps() {
     for_cases(300, |isa, rng| {
         let g = geometry(rng);
         let (padded, weights) = (rng.buffer(padded_len(&g), 1.0), guarded(&rng.values(g.packed_len(), 1.0)));
-        let mut y = guarded(&vec![9.0; g.h_out * g.w_out * g.c]);
-        g.forward(isa, &padded, &weights, &mut y);
+        let whole = g.c.next_multiple_of(isa.lanes());
+        let (scale, shift) = (guarded(&rng.values(whole, 1.0)), guarded(&rng.values(whole, 1.0)));
+        let end = any_end(rng, &scale, &shift);
+        let before = rng.values(g.h_out * g.w_out * g.c, 1.0);
+        let mut y = guarded(&before);
+        g.forward(isa, &padded, &weights, &mut y, end);
         for (pixel, at) in outputs(&g).enumerate() {
             for k in 0..g.c {
                 let tap = |t: usize| (padded[tap_at(&g, at, t) + k], weights[packed_at(&g, t, k)]);
-                let expected = Sum::of_products(0.0, (0..g.kernel * g.kernel).map(tap));
-                expected.check(y[pixel * g.c + k], || format!("{g:?} at {at:?}, {k}"));
+                let (to, taps) = (pixel * g.c + k, g.kernel * g.kernel);
+                let expected = Sum::of_products(0.0, (0..taps).map(tap)).ended(end, k, before[to]);
+                expected.check(y[to], || format!("{g:?} at {at:?}, {k}, {end:?}"));
             }
         }
     });

@@ -46,7 +46,9 @@ fn a_slice_that_is_one_value_short_is_refused() {
         });
 
         let g = Depthwise { c: 3, kernel: 3, stride: 2, h_out: 2, w_out: 2, padded_row: 20 };
-        needs(&[95, g.packed_len(), 12], |b| g.forward(isa, &b[0].clone(), &b[1].clone(), &mut b[2]));
+        needs(&[95, g.packed_len(), 12], |b| {
+            g.forward(isa, &b[0].clone(), &b[1].clone(), &mut b[2], End::Replace)
+        });
         needs(&[95, 14, g.packed_len()], |b| {
             g.weight_grad(isa, &b[0].clone(), &b[1].clone(), 8, &mut b[2]);
         });
@@ -120,7 +122,7 @@ fn lengths_that_wrap_around_are_refused() {
         Depthwise { h_out: half, w_out: 2, ..g },
     ];
     for g in bad {
-        refuses(|| g.forward(isa, &a, &b, &mut c));
+        refuses(|| g.forward(isa, &a, &b, &mut c, End::Replace));
         refuses(|| g.weight_grad(isa, &a, &b, 3, &mut c));
     }
     refuses(|| g.weight_grad(isa, &a, &b, half, &mut c));
@@ -142,7 +144,7 @@ fn nothing_is_read_or_written_where_there_is_no_pixel() {
         for (c, h_out, w_out) in [(0, 2, 2), (2, 0, 2), (2, 2, 0)] {
             let g = Depthwise { c, kernel: 3, stride: 2, h_out, w_out, padded_row: 6 };
             let (weights, mut grad) = (vec![0.0; g.packed_len()], vec![0.0; g.packed_len()]);
-            g.forward(isa, &[], &weights, &mut []);
+            g.forward(isa, &[], &weights, &mut [], End::Replace);
             g.weight_grad(isa, &[], &[], 0, &mut grad);
             let mut dx = vec![9.0; 4 * c];
             g.input_grad(isa, &[], &weights, Inside { h: 2, w: 2, top: 0, left: 0 }, &mut dx);

@@ -1,7 +1,5 @@
-use super::{ACTIVATIONS, Guarded, Rng, Sum, assert_untouched, for_cases, guarded, most};
-use crate::gemm::{
-    End, Pixels, Product, Steps, outer_product, outer_product_into, pack, pack_values, packed_len,
-};
+use super::{Guarded, Rng, Sum, any_end, assert_untouched, for_cases, guarded, most};
+use crate::gemm::{Pixels, Product, Steps, outer_product, outer_product_into, pack, pack_values, packed_len};
 use crate::{Isa, Real};
 
 fn plane(rng: &mut Rng) -> (usize, usize) {
@@ -98,9 +96,7 @@ fn a_product_is_its_sum_over_taps_and_writes_nothing_else() {
         let before = rng.values(len(c_steps, plane, n), 1.0);
         let padded = n.next_multiple_of(isa.lanes());
         let (scale, shift) = (rng.buffer(padded, 2.0), rng.buffer(padded, 8.0));
-        let activation = *rng.pick(&ACTIVATIONS);
-        let affine = End::Affine { scale: &scale, shift: &shift, activation };
-        let end = *rng.pick(&[End::Replace, End::Add, affine, affine]);
+        let end = any_end(rng, &scale, &shift);
 
         let mut c = guarded(&before);
         let product = Product { plane, n, k, taps: &taps, a: a_steps, c: c_steps };
@@ -113,13 +109,7 @@ fn a_product_is_its_sum_over_taps_and_writes_nothing_else() {
                     let (a, operand) = (&a, &operand);
                     (0..k).map(move |i| (a[from + tap + i], operand.at(t * k + i, j)))
                 });
-                let expected = match end {
-                    End::Replace => Sum::of_products(0.0, terms),
-                    End::Add => Sum::of_products(before[to + j], terms),
-                    End::Affine { scale, shift, activation } => {
-                        Sum::of_products(0.0, terms).affine(scale[j], shift[j]).activated(activation)
-                    }
-                };
+                let expected = Sum::of_products(0.0, terms).ended(end, j, before[to + j]);
                 expected.check(c[to + j], || format!("{product:?} {end:?} at {to} column {j}"));
                 outside[to + j] = false;
             }

@@ -10,6 +10,7 @@ mod winograd;
 
 pub use self::guarded::{Guarded, guarded};
 
+use crate::end::End;
 use crate::simd::Kind;
 use crate::{Activation, Isa, Real};
 
@@ -97,6 +98,13 @@ impl Rng {
     }
 }
 
+/// One of the ends, with these coefficients.
+pub fn any_end<'a>(rng: &mut Rng, scale: &'a [Real], shift: &'a [Real]) -> End<'a> {
+    let activation = *rng.pick(&ACTIVATIONS);
+    let affine = End::Affine { scale, shift, activation };
+    *rng.pick(&[End::Replace, End::Add, affine, affine, End::Residual { scale, shift, activation }])
+}
+
 /// The value in f64.
 #[allow(clippy::unnecessary_cast)] // not one in f32
 pub fn exact(x: Real) -> f64 {
@@ -154,6 +162,18 @@ impl Sum {
         let rounding = 16.0 * exact(Real::EPSILON) * (1.0 + self.value * self.value);
         let value = activate(self.value, activation);
         Sum { value, tolerance: 2.0 * self.tolerance() + rounding, magnitude: 0.0, n_terms: 0 }
+    }
+
+    /// What column `k` of a result becomes that was `before`.
+    pub fn ended(self, end: End, k: usize, before: Real) -> Sum {
+        match end {
+            End::Replace => self,
+            End::Add => self.and(Sum::new(before)),
+            End::Affine { scale, shift, activation } => self.affine(scale[k], shift[k]).activated(activation),
+            End::Residual { scale, shift, activation } => {
+                self.affine(scale[k], shift[k]).and(Sum::new(before)).activated(activation)
+            }
+        }
     }
 
     fn tolerance(&self) -> f64 {

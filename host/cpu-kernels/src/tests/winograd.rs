@@ -1,4 +1,4 @@
-use super::{ACTIVATIONS, Sum, assert_untouched, for_cases, guarded};
+use super::{Sum, any_end, assert_untouched, for_cases, guarded};
 use crate::disjoint::Disjoint;
 use crate::gemm::End;
 use crate::pool::Pool;
@@ -31,12 +31,7 @@ fn a_convolution_in_tiles_is_its_sum_over_taps() {
         g.pack(isa, &mut Pool::new(1), |o, i, tap| weight[(o * c_in + i) * 9 + tap], &mut packed);
         let whole = c_out.next_multiple_of(isa.lanes());
         let (scale, shift) = (guarded(&rng.values(whole, 1.0)), guarded(&rng.values(whole, 1.0)));
-        let activation = *rng.pick(&ACTIVATIONS);
-        let end = match rng.size(0..=2) {
-            0 => End::Replace,
-            1 => End::Add,
-            _ => End::Affine { scale: &scale, shift: &shift, activation },
-        };
+        let end = any_end(rng, &scale, &shift);
         let line = w_out * c_out + rng.size(0..=5);
         let images = Images { line, image: h_out * line + rng.size(0..=5) };
         let before = rng.values((n - 1) * images.image + (h_out - 1) * line + w_out * c_out, 1.0);
@@ -57,11 +52,7 @@ fn a_convolution_in_tiles_is_its_sum_over_taps() {
                 (x, weight[(o * c_in + i) * 9 + tap])
             });
             let sum = Sum::of_products(0.0, terms).rounded(roundings(tile));
-            let wanted = match end {
-                End::Replace => sum,
-                End::Add => sum.and(Sum::new(before)),
-                End::Affine { .. } => sum.affine(scale[o], shift[o]).activated(activation),
-            };
+            let wanted = sum.ended(end, o, before);
             wanted.check(y, || format!("{g:?}, {end:?}, value {at}"));
         }
     });

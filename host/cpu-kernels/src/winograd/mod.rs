@@ -202,10 +202,7 @@ impl Winograd {
         assert!(padded.len() >= from.extent(n, (sum(&[h_out, 2]), sum(&[w_out, 2])), c_in));
         assert!(weights.len() >= self.packed_len(isa) && scratch.len() >= self.scratch_len());
         assert!(y.len() >= images.extent(n, (h_out, w_out), c_out));
-        if let End::Affine { scale, shift, .. } = end {
-            let whole = c_out.next_multiple_of(isa.lanes());
-            assert!(scale.len() >= whole && shift.len() >= whole);
-        }
+        end.check(c_out, isa.lanes());
         let len = self.packed_len(isa) / tile.places();
         for first in (0..n * self.lines()).step_by(self.strip()) {
             let count = self.strip().min(n * self.lines() - first);

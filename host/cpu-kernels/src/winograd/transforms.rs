@@ -7,7 +7,6 @@ use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
 use super::{Images, Tile, Winograd};
 use crate::Real;
-use crate::elementwise::activate;
 use crate::gemm::End;
 use crate::simd::{MAX_LANES, Simd, each_vector, kernel, load, store};
 
@@ -192,18 +191,9 @@ unsafe fn inverse_tile<S: Simd, const M: usize, const T: usize, const FULL: bool
         }
     }
     for i in 0..M {
-        let mut pixels = output_of::<S, M, T>(halves[i]);
+        let pixels = output_of::<S, M, T>(halves[i]);
         for j in 0..M {
-            let p = y.add(i * line + j * g.c_out);
-            match end {
-                End::Replace => {}
-                End::Add => pixels[j] = pixels[j].add(load::<S, FULL>(p, n)),
-                End::Affine { scale, shift, activation } => {
-                    let (scale, shift) = (S::load(scale.as_ptr().add(k)), S::load(shift.as_ptr().add(k)));
-                    pixels[j] = activate(pixels[j].fma(scale, shift), activation);
-                }
-            }
-            store::<S, FULL>(pixels[j], p, n);
+            end.write::<S, FULL>(pixels[j], y.add(i * line + j * g.c_out), k, n);
         }
     }
 }

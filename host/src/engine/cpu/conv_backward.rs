@@ -294,23 +294,16 @@ impl Backward<'_> {
         }
         d.weight_grad(isa, padded, &dz[first..], line, weights);
         self.write_input(image * g.in_len(), g.in_len(), chunk_idx, |dx, end| {
-            let input_grad = |dx: &mut [Real]| match flips {
-                true => {
-                    let from = self.plan.classes[0].from;
-                    let flip = Depthwise { stride: 1, h_out: g.h, w_out: g.w, padded_row: line, ..d };
-                    flip.forward(isa, &dz[from..], self.packed, dx);
-                }
-                false => {
-                    let inside = Inside { h: g.h, w: g.w, top: g.top, left: g.left };
-                    d.input_grad(isa, dz, self.packed, inside, dx);
-                }
-            };
-            match end {
-                End::Add => {
-                    input_grad(term);
-                    add_to(isa, term, dx);
-                }
-                _ => input_grad(dx),
+            let inside = Inside { h: g.h, w: g.w, top: g.top, left: g.left };
+            if flips {
+                let from = self.plan.classes[0].from;
+                let flip = Depthwise { stride: 1, h_out: g.h, w_out: g.w, padded_row: line, ..d };
+                flip.forward(isa, &dz[from..], self.packed, dx, end);
+            } else if matches!(end, End::Add) {
+                d.input_grad(isa, dz, self.packed, inside, term);
+                add_to(isa, term, dx);
+            } else {
+                d.input_grad(isa, dz, self.packed, inside, dx);
             }
         });
     }

@@ -180,7 +180,7 @@ impl Forward<'_> {
             // SAFETY: every image is in one chunk.
             let z = unsafe { self.out.range(first * g.out_len(), n * g.out_len()) };
             if g.is_depthwise {
-                g.depthwise().forward(self.isa, padded, self.packed, z);
+                g.depthwise().forward(self.isa, padded, self.packed, z, End::Replace);
             } else {
                 let images = Images::dense((g.h_out, g.w_out), g.c_out);
                 let dense = DenseForward { isa: self.isa, g, plan: self.plan, packed: self.packed, images };

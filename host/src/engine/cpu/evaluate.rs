@@ -244,14 +244,15 @@ impl Evaluate<'_> {
             if g.is_depthwise {
                 let d = g.depthwise();
                 for (image, y) in y.chunks_exact_mut(g.out_len()).take(n).enumerate() {
-                    d.forward(self.isa, &padded[image * g.padded_len()..], &packed[..d.packed_len()], y);
+                    let padded = &padded[image * g.padded_len()..];
+                    d.forward(self.isa, padded, &packed[..d.packed_len()], y, end);
                 }
             } else if g.groups > 1 {
                 dense.run(n, padded, tiles, y, |_| End::Replace);
+                affine.apply_in_place(self.isa, y);
             } else {
-                return dense.run(n, padded, tiles, &mut y[of_y.first..], |_| end);
+                dense.run(n, padded, tiles, &mut y[of_y.first..], |_| end);
             }
-            affine.apply_in_place(self.isa, y);
         };
         if self.margins[from].is_some() {
             let tiles = buffer(temporary, plan.scratch_lens()[0]);
