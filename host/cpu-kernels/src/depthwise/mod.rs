@@ -5,7 +5,7 @@
 mod grad;
 
 use self::grad::{input_grad, weight_grad};
-use crate::end::End;
+use crate::end::{End, for_end};
 use crate::simd::{Simd, each_vector, kernel, load, prefetch};
 use crate::{Isa, Real, product, sum};
 
@@ -135,7 +135,7 @@ unsafe fn taps3<S: Simd>(weights: *const Real, c_padded: usize) -> [S; 9] {
 /// One output row of one vector of channels, 3 × 3, `U` pixels at a time.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)]
-unsafe fn row3<S: Simd, const STRIDE: usize, const U: usize, const FULL: bool>(
+unsafe fn row3<S: Simd, const STRIDE: usize, const U: usize, const KIND: usize, const FULL: bool>(
     g: &Depthwise,
     x: *const Real,
     weights: *const Real,
@@ -145,6 +145,7 @@ unsafe fn row3<S: Simd, const STRIDE: usize, const U: usize, const FULL: bool>(
     n: usize,
 ) {
     let w = taps3::<S>(weights, g.c.next_multiple_of(PAD));
+    let columns = end.of_columns::<S>(k);
     let mut ox = 0;
     while ox + U <= g.w_out {
         let mut acc = [S::zero(); U];
@@ -161,7 +162,7 @@ unsafe fn row3<S: Simd, const STRIDE: usize, const U: usize, const FULL: bool>(
         }
         for u in 0..U {
             prefetch(y.wrapping_add((g.w_out + ox + u) * g.c));
-            end.write::<S, FULL>(acc[u], y.add((ox + u) * g.c), k, n);
+            columns.write::<KIND, FULL>(acc[u], y.add((ox + u) * g.c), n);
         }
         ox += U;
     }
@@ -171,14 +172,14 @@ unsafe fn row3<S: Simd, const STRIDE: usize, const U: usize, const FULL: bool>(
             let p = x.add(t / 3 * g.padded_row + (ox * STRIDE + t % 3) * g.c);
             acc = load::<S, FULL>(p, n).fma(w[t], acc);
         }
-        end.write::<S, FULL>(acc, y.add(ox * g.c), k, n);
+        columns.write::<KIND, FULL>(acc, y.add(ox * g.c), n);
         ox += 1;
     }
 }
 
 /// One output row of one vector of channels, any kernel and stride.
 #[inline(always)]
-unsafe fn row<S: Simd, const FULL: bool>(
+unsafe fn row<S: Simd, const KIND: usize, const FULL: bool>(
     g: &Depthwise,
     x: *const Real,
     weights: *const Real,
@@ -188,6 +189,7 @@ unsafe fn row<S: Simd, const FULL: bool>(
     n: usize,
 ) {
     let c_padded = g.c.next_multiple_of(PAD);
+    let columns = end.of_columns::<S>(k);
     for ox in 0..g.w_out {
         let mut acc = S::zero();
         for t in 0..g.kernel * g.kernel {
@@ -195,7 +197,7 @@ unsafe fn row<S: Simd, const FULL: bool>(
             let v = load::<S, FULL>(x.add(ky * g.padded_row + (ox * g.stride + kx) * g.c), n);
             acc = v.fma(S::load(weights.add(t * c_padded)), acc);
         }
-        end.write::<S, FULL>(acc, y.add(ox * g.c), k, n);
+        columns.write::<KIND, FULL>(acc, y.add(ox * g.c), n);
     }
 }
 
@@ -203,16 +205,18 @@ unsafe fn row<S: Simd, const FULL: bool>(
 unsafe fn forward_imp<S: Simd>(g: &Depthwise, x: *const Real, weights: *const Real, y: *mut Real, end: End) {
     for oy in 0..g.h_out {
         let (x, y) = (x.add(oy * g.stride * g.padded_row), y.add(oy * g.w_out * g.c));
-        macro_rules! row {
-            ($row:ident, $generic:tt) => {
-                each_vector!(S, g.c, $row, $generic, |k| (g, x.add(k), weights.add(k), y.add(k), end, k))
-            };
-        }
-        match (g.kernel, g.stride) {
-            (3, 1) => row!(row3, [1, 4]),
-            (3, 2) => row!(row3, [2, 2]),
-            _ => row!(row, []),
-        }
+        for_end!(end, |KIND| {
+            macro_rules! row {
+                ($row:ident, $generic:tt) => {
+                    each_vector!(S, g.c, $row, $generic, |k| (g, x.add(k), weights.add(k), y.add(k), end, k))
+                };
+            }
+            match (g.kernel, g.stride) {
+                (3, 1) => row!(row3, [1, 4, KIND]),
+                (3, 2) => row!(row3, [2, 2, KIND]),
+                _ => row!(row, [KIND]),
+            }
+        })
     }
 }
 kernel!(forward, forward_imp, (g: &Depthwise, x: *const Real, weights: *const Real, y: *mut Real, end: End));

@@ -5,6 +5,7 @@
 
 use super::{End, Product, Steps};
 use crate::Real;
+use crate::end::for_end;
 use crate::simd::{MAX_LANES, Registers, Simd, kernel, load_some, prefetch, store_some};
 
 /// Runs `$tile::<S, ROWS, $nv>` for `$left` rows, in steps of the given numbers of rows. Eight rows are two fours
@@ -160,16 +161,19 @@ unsafe fn end_tile<S: Simd>(
     column: usize,
     end: End,
 ) {
-    for (sums, c) in sums.iter().zip(c) {
+    for_end!(end, |KIND| {
         for j in (0..n.min(2 * S::N)).step_by(S::N) {
-            let v = S::load(sums.as_ptr().add(j));
-            if n - j >= S::N {
-                end.write::<S, true>(v, c.add(j), column + j, S::N);
-            } else {
-                end.write::<S, false>(v, c.add(j), column + j, n - j);
+            let columns = end.of_columns::<S>(column + j);
+            for (sums, c) in sums.iter().zip(c) {
+                let (sum, c) = (S::load(sums.as_ptr().add(j)), c.add(j));
+                if n - j >= S::N {
+                    columns.write::<KIND, true>(sum, c, S::N);
+                } else {
+                    columns.write::<KIND, false>(sum, c, n - j);
+                }
             }
         }
-    }
+    })
 }
 
 #[inline(always)]

@@ -7,7 +7,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
 use super::{Images, Tile, Winograd};
 use crate::Real;
-use crate::gemm::End;
+use crate::end::{End, for_end};
 use crate::simd::{MAX_LANES, Simd, each_vector, kernel, load, store};
 
 /// √½ and √2.
@@ -169,7 +169,7 @@ kernel!(pub transform, transform_imp, (g: &Winograd, lines: Lines, x: *const Rea
 /// `Aᵀ m A` of one tile and vector, by the pixel of `y` where it begins; lines of `y` are `line` long.
 #[inline(always)]
 #[allow(clippy::needless_range_loop, clippy::too_many_arguments)]
-unsafe fn inverse_tile<S: Simd, const M: usize, const T: usize, const FULL: bool>(
+unsafe fn inverse_tile<S: Simd, const M: usize, const T: usize, const KIND: usize, const FULL: bool>(
     g: &Winograd,
     line: usize,
     from: *const Real,
@@ -190,16 +190,17 @@ unsafe fn inverse_tile<S: Simd, const M: usize, const T: usize, const FULL: bool
             halves[i][j] = column[i];
         }
     }
+    let columns = end.of_columns::<S>(k);
     for i in 0..M {
         let pixels = output_of::<S, M, T>(halves[i]);
         for j in 0..M {
-            end.write::<S, FULL>(pixels[j], y.add(i * line + j * g.c_out), k, n);
+            columns.write::<KIND, FULL>(pixels[j], y.add(i * line + j * g.c_out), n);
         }
     }
 }
 
 #[inline(always)]
-unsafe fn inverse_lines<S: Simd, const M: usize, const T: usize>(
+unsafe fn inverse_lines<S: Simd, const M: usize, const T: usize, const KIND: usize>(
     g: &Winograd,
     lines: Lines,
     images: Images,
@@ -212,7 +213,7 @@ unsafe fn inverse_lines<S: Simd, const M: usize, const T: usize>(
         for tile in 0..tiles_a_line {
             let from = from.add((line * tiles_a_line + tile) * g.c_out);
             let y = y.add(image * images.image + M * line_of_image * images.line + M * tile * g.c_out);
-            each_vector!(S, g.c_out, inverse_tile, [M, T], |k| (
+            each_vector!(S, g.c_out, inverse_tile, [M, T, KIND], |k| (
                 g,
                 images.line,
                 from.add(k),
@@ -235,8 +236,8 @@ unsafe fn inverse_imp<S: Simd>(
     end: End,
 ) {
     match g.tile {
-        Tile::Two => inverse_lines::<S, 2, 4>(g, lines, images, from, y, end),
-        Tile::Four => inverse_lines::<S, 4, 6>(g, lines, images, from, y, end),
+        Tile::Two => for_end!(end, |KIND| inverse_lines::<S, 2, 4, KIND>(g, lines, images, from, y, end)),
+        Tile::Four => for_end!(end, |KIND| inverse_lines::<S, 4, 6, KIND>(g, lines, images, from, y, end)),
     }
 }
 kernel!(pub inverse, inverse_imp, (g: &Winograd, lines: Lines, images: Images, from: *const Real, y: *mut Real, end: End));
