@@ -8,7 +8,7 @@ use cpu_kernels::{Isa, Real};
 
 use super::conv_forward::DenseForward;
 use super::core::{Core, NodeState, View, affine, buffer, chunk, fill_inside, resized};
-use super::evaluate_layout::{Layout, assign_slots, margins};
+use super::evaluate_layout::{Layout, Sharing, assign_slots, margins};
 use super::geometry::{Geometry, Layer, Margins};
 use super::head::{Classifier, average, head_params};
 use super::image_ops::ImageOp;
@@ -37,12 +37,15 @@ pub struct Kept {
     /// See [`margins`].
     margins: Vec<Option<Margins>>,
     layouts: Vec<Layout>,
+    sharing: Sharing,
 }
 
 impl Kept {
     /// For this graph.
     pub fn new(graph: &Graph) -> Kept {
-        Kept { slots: assign_slots(graph), margins: margins(graph), ..Kept::default() }
+        let sharing = Sharing::new(graph);
+        let (slots, margins) = (assign_slots(graph, &sharing), margins(graph, &sharing));
+        Kept { slots, margins, sharing, ..Kept::default() }
     }
 }
 
@@ -58,6 +61,7 @@ struct Evaluate<'a> {
     layouts: &'a [Layout],
     /// Of the nodes whose output is read where it lies.
     margins: &'a [Option<Margins>],
+    sharing: &'a Sharing,
     inputs: &'a [[NodeId; 2]],
     /// Per node, its output's slot.
     slots: &'a [usize],
@@ -79,7 +83,7 @@ impl Core {
     ) {
         self.prepare_shapes(n, channels);
         let mut kept = std::mem::take(&mut self.kept);
-        let Kept { starts, geometries, image_ops, slots, margins, layouts } = &mut kept;
+        let Kept { starts, geometries, image_ops, slots, margins, layouts, sharing } = &mut kept;
         starts.clear();
         geometries.clear();
         image_ops.clear();
@@ -113,6 +117,7 @@ impl Core {
             image_ops,
             layouts,
             margins,
+            sharing,
             inputs,
             slots,
             packed,
@@ -151,11 +156,18 @@ fn images_a_group(n: usize, geometries: &[Option<Geometry>], plans: &[Plan]) -> 
     geometries.iter().zip(plans).map(wanted).max().unwrap_or(1).min(n.div_ceil(8)).max(1)
 }
 
+fn kernel_activation(name: Activation) -> cpu_kernels::Activation {
+    activation(name).expect("CpuEngine::new refuses the others")
+}
+
 impl Evaluate<'_> {
     fn run(&self, images: &[Real], n: usize, slots: &mut Slots, logits: &mut [Real]) {
         slots.resize_with(slots.len().max(self.slots.iter().max().map_or(0, |m| m + 1)), Vec::new);
         self.read(images, n, buffer(&mut slots[self.slots[0]], n * self.layouts[0].images.image));
         for (idx, node) in self.graph.nodes.iter().enumerate().skip(1) {
+            if self.sharing.is_done(idx) {
+                continue;
+            }
             let mut out = std::mem::take(&mut slots[self.slots[idx]]);
             let mut temporary = std::mem::take(&mut slots[0]);
             let y = buffer(&mut out, n * self.layouts[idx].images.image);
@@ -163,11 +175,13 @@ impl Evaluate<'_> {
             match &node.op {
                 NodeOp::Conv(Conv { input: from, activation, .. })
                 | NodeOp::Linear(Linear { input: from, activation, .. }) => {
-                    self.layouts[idx].clear_margins(y);
+                    if self.sharing.sums[idx].is_none() {
+                        self.layouts[idx].clear_margins(y);
+                    }
                     self.layer(idx, *from, *activation, n, input(*from), &mut temporary, y);
                 }
                 NodeOp::Add { a, b, activation: name } => {
-                    let activation = activation(*name).expect("CpuEngine::new refuses the others");
+                    let activation = kernel_activation(*name);
                     let [a, b] = [a, b].map(|from| (input(*from), &self.layouts[*from]));
                     self.add(n, a, b, activation, (y, &self.layouts[idx]));
                 }
@@ -233,7 +247,13 @@ impl Evaluate<'_> {
         let g = self.geometries[idx].as_ref().expect("every convolution has a geometry");
         let (of_xs, of_y) = (&self.layouts[from], &self.layouts[idx]);
         let affine = affine(&self.nodes[idx], activation);
-        let end = End::Affine { scale: affine.scale, shift: affine.shift, activation: affine.activation };
+        let (scale, shift) = (affine.scale, affine.shift);
+        let end = match self.sharing.sums[idx].map(|sum| &self.graph.nodes[sum].op) {
+            Some(NodeOp::Add { activation: name, .. }) => {
+                End::Residual { scale, shift, activation: kernel_activation(*name) }
+            }
+            _ => End::Affine { scale, shift, activation: affine.activation },
+        };
         if g.is_pointwise() {
             return self.pointwise(idx, n, (xs, of_xs), end, (y, of_y));
         }

@@ -7,10 +7,56 @@ use cpu_kernels::winograd::Images;
 use super::core::fill_inside;
 use super::evaluate::PIXELS;
 use super::geometry::{Geometry, Layer, Margins};
-use crate::network::{ConvKind, Graph, NodeOp};
+use crate::network::{Activation, ConvKind, Graph, NodeId, NodeOp};
+
+/// Which nodes share their memory.
+///
+/// The convolution that a residual block ends with adds its output to the sum's other operand where that lies; the sum is
+/// done then.
+#[derive(Debug, Default)]
+pub struct Sharing {
+    /// Per node, the first one in whose memory its output lies: mostly itself.
+    pub leaders: Vec<NodeId>,
+    /// Per convolution, the sum that it computes.
+    pub sums: Vec<Option<NodeId>>,
+}
+
+impl Sharing {
+    /// In this graph.
+    pub fn new(graph: &Graph) -> Sharing {
+        let n = graph.nodes.len();
+        let mut sharing = Sharing { leaders: (0..n).collect(), sums: vec![None; n] };
+        for (sum, node) in graph.nodes.iter().enumerate() {
+            let NodeOp::Add { a, b, .. } = node.op else { continue };
+            let (other, last) = (a.min(b), a.max(b));
+            if is_last_of_block(graph, other, last, sum) {
+                sharing.leaders[last] = sharing.leaders[other];
+                sharing.leaders[sum] = sharing.leaders[other];
+                sharing.sums[last] = Some(sum);
+            }
+        }
+        sharing
+    }
+
+    /// Whether another node computes this sum.
+    pub fn is_done(&self, node: NodeId) -> bool {
+        self.sums.contains(&Some(node))
+    }
+}
+
+/// Whether `last` can add its output to that of `other`: nothing else reads it, and nothing reads `other` any more.
+fn is_last_of_block(graph: &Graph, other: NodeId, last: NodeId, sum: NodeId) -> bool {
+    let NodeOp::Conv(conv) = &graph.nodes[last].op else { return false };
+    let reads = |of: NodeId| {
+        let all = graph.nodes.iter().enumerate();
+        all.filter(move |(idx, node)| *idx != sum && node.op.inputs().contains(&of)).map(|(idx, _)| idx)
+    };
+    let is_plain = conv.kind == ConvKind::Dense && conv.activation == Activation::None;
+    is_plain && other != last && reads(last).next().is_none() && reads(other).all(|idx| idx < last)
+}
 
 /// The margins that each node writes around its output; `None` where its consumers cannot read or it cannot write any.
-pub fn margins(graph: &Graph) -> Vec<Option<Margins>> {
+pub fn margins(graph: &Graph, sharing: &Sharing) -> Vec<Option<Margins>> {
     let nodes = graph.nodes.iter().zip(graph.node_planes());
     let mut margins: Vec<_> =
         nodes.map(|(node, (h, w))| writes(&node.op, h * w).then(Margins::default)).collect();
@@ -23,7 +69,11 @@ pub fn margins(graph: &Graph) -> Vec<Option<Margins>> {
             };
         }
     }
-    margins
+    // What shares its memory lies in it alike.
+    for (idx, leader) in sharing.leaders.iter().enumerate() {
+        margins[*leader] = margins[*leader].zip(margins[idx]).map(|(a, b)| a.max(b));
+    }
+    sharing.leaders.iter().map(|leader| margins[*leader]).collect()
 }
 
 /// Whether it can write lines that lie apart. Pointwise convolutions of small planes lose more than a copy: they read their
@@ -37,19 +87,24 @@ fn writes(op: &NodeOp, pixels: usize) -> bool {
 }
 
 /// A slot for every node's output, free again after its last consumer; slot 0 is for temporaries.
-pub fn assign_slots(graph: &Graph) -> Vec<usize> {
+pub fn assign_slots(graph: &Graph, sharing: &Sharing) -> Vec<usize> {
+    let leaders = &sharing.leaders;
     let mut last_use = vec![0; graph.nodes.len()];
     for (idx, node) in graph.nodes.iter().enumerate() {
-        node.op.inputs().iter().for_each(|&input| last_use[input] = idx);
+        node.op.inputs().iter().for_each(|&input| last_use[leaders[input]] = idx);
     }
     let (mut free, mut n_slots) = (Vec::new(), 1);
     let mut slots = Vec::with_capacity(graph.nodes.len());
     for (idx, node) in graph.nodes.iter().enumerate() {
-        slots.push(free.pop().unwrap_or_else(|| {
-            n_slots += 1;
-            n_slots - 1
-        }));
-        let mut inputs = node.op.inputs();
+        if leaders[idx] == idx {
+            slots.push(free.pop().unwrap_or_else(|| {
+                n_slots += 1;
+                n_slots - 1
+            }));
+        } else {
+            slots.push(slots[leaders[idx]]);
+        }
+        let mut inputs: Vec<NodeId> = node.op.inputs().iter().map(|&input| leaders[input]).collect();
         inputs.sort_unstable();
         inputs.dedup();
         free.extend(inputs.iter().filter(|&&input| last_use[input] == idx).map(|&input| slots[input]));

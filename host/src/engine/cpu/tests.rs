@@ -360,3 +360,11 @@ fn wide_convolutions_are_computed_in_tiles_where_whole_ones_fit() -> Result<()> 
     }
     Ok(())
 }
+
+#[test]
+fn an_evaluation_adds_the_end_of_a_residual_block_in_place() {
+    let sharing = evaluate_layout::Sharing::new(&residual(Relu));
+    // Conv 3 ends the first block, conv 6 (the shortcut) the second; the third ends with a depthwise convolution.
+    assert_eq!(sharing.leaders, [0, 1, 2, 1, 1, 5, 5, 5, 8, 9, 10]);
+    assert_eq!(sharing.sums.iter().flatten().collect::<Vec<_>>(), [&4, &7]);
+}
