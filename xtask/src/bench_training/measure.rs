@@ -137,8 +137,8 @@ impl Bench {
         let is_tried = |setting: &Setting| !self.is_quick || setting.is_usually_best();
         let mut settings: Vec<Setting> = Setting::ALL.into_iter().filter(is_tried).collect();
         if self.compares_avx2 && self.simds.contains(&Simd::Avx2) {
-            let eager = settings.iter().filter(|setting| !setting.compile);
-            let limited: Vec<_> = eager.map(|setting| Setting { only_avx2: true, ..*setting }).collect();
+            let best = settings.iter().filter(|setting| setting.is_usually_best());
+            let limited: Vec<_> = best.map(|setting| Setting { only_avx2: true, ..*setting }).collect();
             settings.extend(limited);
         }
         settings

@@ -60,7 +60,7 @@ pub struct Options {
     #[arg(long, default_value = "target/bench-training/venv")]
     venv: PathBuf,
     /// When all is to be done, compilation and installation included.
-    #[arg(long, default_value_t = 45)]
+    #[arg(long, default_value_t = 38)]
     minutes: u64,
 }
 

@@ -2,6 +2,7 @@
 //! of many calls. Ours reads weights that were packed before, once a layer and step; the crates pack in every call.
 
 mod tiles;
+mod vectors;
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -35,6 +36,7 @@ fn main() {
         println!("{shape:>18} {ours:>8.0} {:>14} {:>14} {:>14}", peers[0], peers[1], peers[2]);
     }
     Isa::available().into_iter().for_each(tiles::print);
+    vectors::print(isa);
 }
 
 /// Seconds of the fastest call.

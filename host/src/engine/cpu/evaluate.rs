@@ -1,6 +1,8 @@
 //! Inference with running statistics: nothing is kept for a backward, so a few images go through the whole network
 //! before the next, in buffers that stay in a core's cache, and batch norm and activation end each product.
 
+use std::ops::Range;
+
 use cpu_kernels::disjoint::Disjoint;
 use cpu_kernels::elementwise::add_activate;
 use cpu_kernels::gemm::{End, Product, Steps, packed_len};
@@ -9,18 +11,13 @@ use cpu_kernels::{Isa, Real};
 use super::conv_forward::DenseForward;
 use super::core::{Core, NodeState, View, affine, buffer, chunk, fill_inside, resized};
 use super::evaluate_layout::{Layout, Sharing, assign_slots, margins};
+use super::evaluate_parts::{Part, cut_parts, cuts};
 use super::geometry::{Geometry, Layer, Margins};
 use super::head::{Classifier, average, head_params};
 use super::image_ops::ImageOp;
 use super::plan::Plan;
 use super::unsupported::activation;
 use crate::network::{Activation, Channels, Conv, Graph, Linear, NodeId, NodeOp};
-
-/// Pixels that make the packed weights of a wide layer worth reading.
-pub const PIXELS: usize = 48;
-
-/// Weights that stay in a core's second cache from image to image.
-const RESIDENT: usize = 16384;
 
 /// Outputs of the nodes for a few images, and a padded image.
 pub type Slots = Vec<Vec<Real>>;
@@ -38,6 +35,9 @@ pub struct Kept {
     margins: Vec<Option<Margins>>,
     layouts: Vec<Layout>,
     sharing: Sharing,
+    /// See [`cuts`].
+    cuts: Vec<NodeId>,
+    parts: Vec<Part>,
 }
 
 impl Kept {
@@ -45,7 +45,15 @@ impl Kept {
     pub fn new(graph: &Graph) -> Kept {
         let sharing = Sharing::new(graph);
         let (slots, margins) = (assign_slots(graph, &sharing), margins(graph, &sharing));
-        Kept { slots, margins, sharing, ..Kept::default() }
+        Kept { slots, margins, sharing, cuts: cuts(graph), ..Kept::default() }
+    }
+}
+
+#[cfg(test)]
+impl Kept {
+    /// Parts of the last evaluation.
+    pub fn n_parts(&self) -> usize {
+        self.parts.len()
     }
 }
 
@@ -62,6 +70,7 @@ struct Evaluate<'a> {
     /// Of the nodes whose output is read where it lies.
     margins: &'a [Option<Margins>],
     sharing: &'a Sharing,
+    parts: &'a [Part],
     inputs: &'a [[NodeId; 2]],
     /// Per node, its output's slot.
     slots: &'a [usize],
@@ -83,7 +92,7 @@ impl Core {
     ) {
         self.prepare_shapes(n, channels);
         let mut kept = std::mem::take(&mut self.kept);
-        let Kept { starts, geometries, image_ops, slots, margins, layouts, sharing } = &mut kept;
+        let Kept { starts, geometries, image_ops, slots, margins, layouts, sharing, cuts, parts } = &mut kept;
         starts.clear();
         geometries.clear();
         image_ops.clear();
@@ -105,7 +114,7 @@ impl Core {
         }
         let last = self.graph.nodes.len() - 1;
         let (weight, bias) = head_params(&self.layout[last]);
-        let group = images_a_group(n, geometries, &self.plans);
+        cut_parts(n, geometries, &self.plans, cuts, parts);
         let Core { graph, isa, pool, nodes, plans, planes, packed, slots: all_slots, inputs, .. } = self;
         let evaluate = Evaluate {
             isa: *isa,
@@ -118,6 +127,7 @@ impl Core {
             layouts,
             margins,
             sharing,
+            parts,
             inputs,
             slots,
             packed,
@@ -127,7 +137,7 @@ impl Core {
         let (image_len, classes) = (images.len() / n, graph.classes);
         resized(logits, n * classes);
         let out = Disjoint::new(logits);
-        let n_groups = n.div_ceil(group);
+        let n_groups = n.div_ceil(parts.last().map_or(1, |part| part.images));
         pool.run(n_groups, &|group_idx, thread_idx| {
             let range = chunk(n, n_groups, group_idx);
             let mut slots = all_slots[thread_idx].lock().expect("a panic ends the engine");
@@ -144,27 +154,50 @@ impl Core {
     }
 }
 
-/// Few images stay in the cache; wide layers on small maps need more pixels than one image has.
-fn images_a_group(n: usize, geometries: &[Option<Geometry>], plans: &[Plan]) -> usize {
-    let wanted = |(g, plan): (&Option<Geometry>, &Plan)| match g {
-        Some(g) if g.n_weights() > RESIDENT => match plan.tiles {
-            Some(tiles) => tiles.images(),
-            None => PIXELS.div_ceil(g.h_out * g.w_out),
-        },
-        _ => 1,
-    };
-    geometries.iter().zip(plans).map(wanted).max().unwrap_or(1).min(n.div_ceil(8)).max(1)
-}
-
 fn kernel_activation(name: Activation) -> cpu_kernels::Activation {
     activation(name).expect("CpuEngine::new refuses the others")
 }
 
 impl Evaluate<'_> {
+    /// All nodes of a group of images.
     fn run(&self, images: &[Real], n: usize, slots: &mut Slots, logits: &mut [Real]) {
-        slots.resize_with(slots.len().max(self.slots.iter().max().map_or(0, |m| m + 1)), Vec::new);
-        self.read(images, n, buffer(&mut slots[self.slots[0]], n * self.layouts[0].images.image));
-        for (idx, node) in self.graph.nodes.iter().enumerate().skip(1) {
+        // One more for every cut, for what is collected there.
+        let n_slots = self.slots.iter().max().map_or(0, |most| most + 1);
+        slots.resize_with(slots.len().max(n_slots + self.parts.len()), Vec::new);
+        self.parts(self.parts.len() - 1, n_slots, images, n, slots, logits);
+    }
+
+    /// All parts up to the one of this number; slots are free from `n_slots` on.
+    fn parts(
+        &self,
+        number: usize,
+        n_slots: usize,
+        images: &[Real],
+        n: usize,
+        slots: &mut Slots,
+        logits: &mut [Real],
+    ) {
+        let end = self.parts[number].end + 1;
+        let Some(before) = number.checked_sub(1) else {
+            self.read(images, n, slots);
+            return self.nodes(1..end, n, slots, logits);
+        };
+        let Part { end: cut, images: few } = self.parts[before];
+        let (image_len, out_len) = (images.len() / n, self.layouts[cut].images.image);
+        let mut collected = std::mem::take(&mut slots[n_slots + before]);
+        let outputs = buffer(&mut collected, n * out_len).chunks_mut(few * out_len);
+        for (images, outputs) in images.chunks(few * image_len).zip(outputs) {
+            self.parts(before, n_slots, images, images.len() / image_len, slots, &mut []);
+            outputs.copy_from_slice(&slots[self.slots[cut]][..outputs.len()]);
+        }
+        slots[n_slots + before] = std::mem::replace(&mut slots[self.slots[cut]], collected);
+        self.nodes(cut + 1..end, n, slots, logits);
+    }
+
+    /// The nodes of `range` for `n` images.
+    fn nodes(&self, range: Range<NodeId>, n: usize, slots: &mut Slots, logits: &mut [Real]) {
+        for idx in range {
+            let node = &self.graph.nodes[idx];
             if self.sharing.is_done(idx) {
                 continue;
             }
@@ -201,8 +234,9 @@ impl Evaluate<'_> {
     }
 
     /// Images as the network's first node has them.
-    fn read(&self, images: &[Real], n: usize, slot: &mut [Real]) {
+    fn read(&self, images: &[Real], n: usize, slots: &mut Slots) {
         let layout = &self.layouts[0];
+        let slot = buffer(&mut slots[self.slots[0]], n * layout.images.image);
         for (image, slot) in
             images.chunks_exact(images.len() / n).zip(slot.chunks_exact_mut(layout.images.image))
         {

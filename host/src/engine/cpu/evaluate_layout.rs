@@ -5,7 +5,7 @@ use cpu_kernels::Real;
 use cpu_kernels::winograd::Images;
 
 use super::core::fill_inside;
-use super::evaluate::PIXELS;
+use super::evaluate_parts::PIXELS;
 use super::geometry::{Geometry, Layer, Margins};
 use crate::network::{Activation, ConvKind, Graph, NodeId, NodeOp};
 

@@ -8,6 +8,7 @@ mod conv_wide;
 mod core;
 mod evaluate;
 mod evaluate_layout;
+mod evaluate_parts;
 mod forward;
 mod geometry;
 mod head;

@@ -368,3 +368,23 @@ fn an_evaluation_adds_the_end_of_a_residual_block_in_place() {
     assert_eq!(sharing.leaders, [0, 1, 2, 1, 1, 5, 5, 5, 8, 9, 10]);
     assert_eq!(sharing.sums.iter().flatten().collect::<Vec<_>>(), [&4, &7]);
 }
+
+#[test]
+fn an_image_has_the_same_logits_in_any_company() -> Result<()> {
+    let shape = crate::network::graph::Shape { h: 32, w: 32, c: 3 };
+    let options = crate::network::zoo::ZooOptions::default();
+    let v1 = crate::network::zoo::network("mobilenet-v1-imagenet", shape, 3, options).expect("of the zoo");
+    for graph in [tiled(Relu), v1] {
+        let engine = CpuEngine::new(graph.clone(), params(&graph, DTYPE), 2)?;
+        let (xs, channels) = (images(&graph, 70, 5), graph.widest());
+        engine.logits(&xs.narrow(0, 0, 8)?, &channels, Mode::Calibrate)?;
+        let together = engine.logits(&xs, &channels, Mode::Evaluate)?;
+        assert!(engine.core().kept.n_parts() > 1, "{}", graph.name);
+        for image in [0, 33, 69] {
+            let alone = engine.logits(&xs.narrow(0, image, 1)?, &channels, Mode::Evaluate)?;
+            let same = (together.narrow(0, image, 1)? - alone)?.abs()?.max_all()?.to_dtype(DType::F64)?;
+            assert_eq!(same.to_scalar::<f64>()?, 0.0, "{} image {image}", graph.name);
+        }
+    }
+    Ok(())
+}
