@@ -46,20 +46,8 @@ impl End<'_> {
         match self {
             End::Replace => REPLACE,
             End::Add => ADD,
-            End::Affine { activation, .. } => {
-                if activation.clamps().is_some() {
-                    CLAMP
-                } else {
-                    AFFINE
-                }
-            }
-            End::Residual { activation, .. } => {
-                if activation.clamps().is_some() {
-                    CLAMP_RESIDUAL
-                } else {
-                    RESIDUAL
-                }
-            }
+            End::Affine { activation, .. } if activation.clamps().is_some() => CLAMP,
+            _ => ANY,
         }
     }
 
@@ -73,14 +61,21 @@ impl End<'_> {
         else {
             // SAFETY: vectors of one value.
             let zero = unsafe { S::zero() };
-            return Columns { scale: zero, shift: zero, low: zero, high: zero, activation: Activation::None };
+            return Columns {
+                scale: zero,
+                shift: zero,
+                clamps: [zero; 2],
+                activation: Activation::None,
+                is_residual: false,
+            };
         };
-        let (low, high) = activation.clamps().unwrap_or_default();
-        // SAFETY: the contract above.
-        let (scale, shift) = unsafe { (S::load(scale.as_ptr().add(k)), S::load(shift.as_ptr().add(k))) };
-        // SAFETY: vectors of one value.
-        let (low, high) = unsafe { (S::splat(low), S::splat(high)) };
-        Columns { scale, shift, low, high, activation }
+        // SAFETY: the contract above, and vectors of one value.
+        unsafe {
+            let (scale, shift) = (S::load(scale.as_ptr().add(k)), S::load(shift.as_ptr().add(k)));
+            let (low, high) = activation.clamps().unwrap_or_default();
+            let is_residual = matches!(self, End::Residual { .. });
+            Columns { scale, shift, clamps: [S::splat(low), S::splat(high)], activation, is_residual }
+        }
     }
 }
 
@@ -89,9 +84,10 @@ impl End<'_> {
 pub struct Columns<S> {
     scale: S,
     shift: S,
-    low: S,
-    high: S,
+    /// The lower and the upper end of an activation that has them.
+    clamps: [S; 2],
     activation: Activation,
+    is_residual: bool,
 }
 
 impl<S: Simd> Columns<S> {
@@ -106,15 +102,11 @@ impl<S: Simd> Columns<S> {
             let value = match KIND {
                 REPLACE => sum,
                 ADD => sum.add(load::<S, FULL>(c, n)),
-                CLAMP => self.high.min(self.low.max(sum.fma(self.scale, self.shift))),
-                CLAMP_RESIDUAL => {
-                    let sum = sum.fma(self.scale, self.shift).add(load::<S, FULL>(c, n));
-                    self.high.min(self.low.max(sum))
-                }
-                AFFINE => activate(sum.fma(self.scale, self.shift), self.activation),
+                CLAMP => self.clamps[1].min(self.clamps[0].max(sum.fma(self.scale, self.shift))),
                 _ => {
-                    let sum = sum.fma(self.scale, self.shift).add(load::<S, FULL>(c, n));
-                    activate(sum, self.activation)
+                    let scaled = sum.fma(self.scale, self.shift);
+                    let scaled = if self.is_residual { scaled.add(load::<S, FULL>(c, n)) } else { scaled };
+                    activate(scaled, self.activation)
                 }
             };
             store::<S, FULL>(value, c, n);
@@ -128,17 +120,13 @@ pub const REPLACE: usize = 0;
 pub const ADD: usize = 1;
 /// [`End::Affine`] with an activation that clamps.
 pub const CLAMP: usize = 2;
-/// [`End::Residual`] with an activation that clamps.
-pub const CLAMP_RESIDUAL: usize = 3;
-/// [`End::Affine`] with any other.
-pub const AFFINE: usize = 4;
-/// [`End::Residual`] with any other.
-pub const RESIDUAL: usize = 5;
+/// Any other, asked for every vector.
+pub const ANY: usize = 3;
 
-/// Compiles `$body` for each kind of end, so that no vector asks which one it is.
+/// Compiles `$body` for the kinds of end that are in every network, so that no vector asks which one it is.
 macro_rules! for_end {
     ($end:expr, |$KIND:ident| $body:expr) => {{
-        use $crate::end::{ADD, AFFINE, CLAMP, CLAMP_RESIDUAL, REPLACE, RESIDUAL};
+        use $crate::end::{ADD, ANY, CLAMP, REPLACE};
         match $end.kind() {
             REPLACE => {
                 const $KIND: usize = REPLACE;
@@ -152,16 +140,8 @@ macro_rules! for_end {
                 const $KIND: usize = CLAMP;
                 $body
             }
-            CLAMP_RESIDUAL => {
-                const $KIND: usize = CLAMP_RESIDUAL;
-                $body
-            }
-            AFFINE => {
-                const $KIND: usize = AFFINE;
-                $body
-            }
             _ => {
-                const $KIND: usize = RESIDUAL;
+                const $KIND: usize = ANY;
                 $body
             }
         }

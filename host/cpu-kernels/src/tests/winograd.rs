@@ -2,7 +2,7 @@ use super::{Sum, any_end, assert_untouched, for_cases, guarded, most};
 use crate::disjoint::Disjoint;
 use crate::gemm::End;
 use crate::pool::Pool;
-use crate::winograd::{Images, Tile, Winograd};
+use crate::winograd::{Images, Operands, Tile, Winograd};
 use crate::{Isa, Real};
 
 /// Roundings of a result beyond those of its plain sum: transforms add up to 16 or 36 values of either operand, the larger
@@ -75,7 +75,8 @@ fn a_weight_gradient_in_tiles_is_its_sum_over_pixels() {
         let dy = guarded(&rng.values((n - 1) * image + (h_out - 1) * line + w_out * c_out, 1.0));
         let mut tiles = guarded(&vec![Real::NAN; g.tiles_len(n).iter().sum()]);
         let mut sums = guarded(&vec![0.0; g.sums_len()]);
-        g.add_tiles(isa, n, &padded, &dy, Images { line, image }, &mut tiles, &mut sums);
+        let operands = Operands { padded: &padded, dy: &dy, images: Images { line, image } };
+        g.add_tiles(isa, n, operands, &mut tiles, &mut sums);
         let before = rng.values(9 * c_in * c_out, 1.0);
         let mut weights = guarded(&before);
         let split = rng.size(0..=c_in);

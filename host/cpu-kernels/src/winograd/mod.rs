@@ -8,7 +8,8 @@
 mod transforms;
 mod weights;
 
-use self::transforms::{Lines, inverse, kernel_places, transform};
+use self::transforms::{Lines, Source, inverse, kernel_places, transform};
+pub use self::weights::Operands;
 use crate::disjoint::Disjoint;
 use crate::gemm::{End, Product, Steps, packed_len};
 use crate::pool::Pool;
@@ -128,6 +129,11 @@ impl Winograd {
         product(&[self.tile.places(), sum(&[place_len(tiles, self.c_in), place_len(tiles, self.c_out)])])
     }
 
+    /// How padded images lie.
+    fn padded(&self) -> Images {
+        Images { line: self.padded_row, image: self.padded_image }
+    }
+
     /// Lines of tiles of an image.
     fn lines(&self) -> usize {
         self.h_out / self.tile.side()
@@ -193,12 +199,12 @@ impl Winograd {
         images: Images,
         end: End,
     ) {
-        let Winograd { tile, c_in, c_out, h_out, w_out, padded_row, padded_image } = *self;
+        let Winograd { tile, c_in, c_out, h_out, w_out, .. } = *self;
         assert!(self.fits(), "the output is made of whole tiles");
         if product(&[n, h_out, w_out, c_in, c_out]) == 0 {
             return;
         }
-        let from = Images { line: padded_row, image: padded_image };
+        let from = self.padded();
         assert!(padded.len() >= from.extent(n, (sum(&[h_out, 2]), sum(&[w_out, 2])), c_in));
         assert!(weights.len() >= self.packed_len(isa) && scratch.len() >= self.scratch_len());
         assert!(y.len() >= images.extent(n, (h_out, w_out), c_out));
@@ -210,9 +216,10 @@ impl Winograd {
             let lens = (place_len(tiles, c_in), place_len(tiles, c_out));
             let (xs, ys) = scratch.split_at_mut(tile.places() * lens.0);
             let lines = Lines { first, count, an_image: self.lines(), place: lens.0 };
+            let source = Source { c: c_in, images: from, is_gradient: false };
             // SAFETY: `n` padded images are in bounds, each with two rows and two pixels a row more than the output, and
             // this part of the temporaries has all places of `[tiles, c_in]`.
-            unsafe { transform(isa, self, lines, padded.as_ptr(), xs.as_mut_ptr()) };
+            unsafe { transform(isa, self, source, lines, padded.as_ptr(), xs.as_mut_ptr()) };
             let steps = (Steps::dense(tiles, c_in), Steps::dense(tiles, c_out));
             let product =
                 Product { plane: (1, tiles), n: c_out, k: c_in, taps: &[0], a: steps.0, c: steps.1 };

@@ -69,27 +69,48 @@ fn kernel_along(tile: Tile, [a, b, c]: [&Weights; 3]) -> [Weights; 6] {
     to
 }
 
-/// `Bᵀ` of `T` values.
+/// `Bᵀ` of as many values of the input as there are places, or `A` of fewer of the output gradient.
 #[inline(always)]
-unsafe fn input_of<S: Simd, const T: usize>(d: [S; T]) -> [S; T] {
-    let mut to = d;
-    if T == 4 {
-        to[0] = d[0].sub(d[2]);
-        to[1] = d[1].add(d[2]);
-        to[2] = d[2].sub(d[1]);
-        to[3] = d[1].sub(d[3]);
-        return to;
-    }
+unsafe fn places_of<S: Simd, const F: usize, const T: usize>(d: [S; F]) -> [S; T] {
+    let mut to = [S::zero(); T];
     let [near, far] = POINTS;
-    let (even_near, odd_near) = (S::splat(-2.0).fma(d[2], d[4]), S::splat(-2.0).fma(d[1], d[3]));
-    let (even_far, odd_far) = (S::splat(-0.5).fma(d[2], d[4]), S::splat(-0.5).fma(d[1], d[3]));
-    to[0] = S::splat(-2.5).fma(d[2], d[0].add(d[4]));
-    to[1] = S::splat(near).fma(odd_near, even_near);
-    to[2] = S::splat(-near).fma(odd_near, even_near);
-    to[3] = S::splat(far).fma(odd_far, even_far);
-    to[4] = S::splat(-far).fma(odd_far, even_far);
-    to[5] = S::splat(-2.5).fma(d[3], d[1].add(d[5]));
+    match (F, T) {
+        (4, 4) => {
+            to[0] = d[0].sub(d[2]);
+            to[1] = d[1].add(d[2]);
+            to[2] = d[2].sub(d[1]);
+            to[3] = d[1].sub(d[3]);
+        }
+        (2, 4) => {
+            to[0] = d[0];
+            to[1] = d[0].add(d[1]);
+            to[2] = d[0].sub(d[1]);
+            to[3] = S::zero().sub(d[1]);
+        }
+        (6, 6) => {
+            let (even_near, odd_near) = (S::splat(-2.0).fma(d[2], d[4]), S::splat(-2.0).fma(d[1], d[3]));
+            let (even_far, odd_far) = (S::splat(-0.5).fma(d[2], d[4]), S::splat(-0.5).fma(d[1], d[3]));
+            to[0] = S::splat(-2.5).fma(d[2], d[0].add(d[4]));
+            [to[1], to[2]] = pair(near, even_near, odd_near);
+            [to[3], to[4]] = pair(far, even_far, odd_far);
+            to[5] = S::splat(-2.5).fma(d[3], d[1].add(d[5]));
+        }
+        _ => {
+            let (even_near, odd_near) = (S::splat(0.5).fma(d[2], d[0]), S::splat(0.5).fma(d[3], d[1]));
+            let (even_far, odd_far) = (S::splat(2.0).fma(d[2], d[0]), S::splat(2.0).fma(d[3], d[1]));
+            to[0] = d[0];
+            [to[1], to[2]] = pair(near, even_near, odd_near);
+            [to[3], to[4]] = pair(far, even_far, odd_far);
+            to[5] = d[3];
+        }
+    }
     to
+}
+
+/// The values at `point` and at its negative, of an even and an odd part.
+#[inline(always)]
+unsafe fn pair<S: Simd>(point: Real, even: S, odd: S) -> [S; 2] {
+    [S::splat(point).fma(odd, even), S::splat(-point).fma(odd, even)]
 }
 
 /// `Aᵀ` of `T` values.
@@ -111,60 +132,93 @@ unsafe fn output_of<S: Simd, const M: usize, const T: usize>(m: [S; T]) -> [S; M
     to
 }
 
-/// `Bᵀ x B` of one tile and vector; its places lie `place` apart.
+/// `$along` of every column of a tile of `$from × $from` vectors, then of every row of what comes of them.
+macro_rules! both_ways {
+    (
+        $along:expr,
+        [$from:ident, $to:tt],
+        |$i:ident, $j:ident| $load:expr,
+        |$y:ident, $x:ident, $value:ident| $store:expr
+    ) => {{
+        let mut half = [[<S as Simd>::zero(); $from]; $to];
+        for $j in 0..$from {
+            let mut column = [<S as Simd>::zero(); $from];
+            for $i in 0..$from {
+                column[$i] = $load;
+            }
+            let column: [S; $to] = $along(column);
+            for i in 0..$to {
+                half[i][$j] = column[i];
+            }
+        }
+        for $y in 0..$to {
+            let row: [S; $to] = $along(half[$y]);
+            for $x in 0..$to {
+                let $value = row[$x];
+                $store;
+            }
+        }
+    }};
+}
+
+/// What is transformed.
+#[derive(Clone, Copy)]
+pub struct Source {
+    /// Channels.
+    pub c: usize,
+    /// How it lies.
+    pub images: Images,
+    /// An output gradient: tiles without a border.
+    pub is_gradient: bool,
+}
+
+/// `Bᵀ x B` or `A dy Aᵀ` of one tile and vector; its places lie `place` apart.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)]
-unsafe fn transform_tile<S: Simd, const T: usize, const FULL: bool>(
-    g: &Winograd,
+unsafe fn transform_tile<S: Simd, const F: usize, const T: usize, const FULL: bool>(
+    source: Source,
     x: *const Real,
     to: *mut Real,
     place: usize,
     n: usize,
 ) {
-    let mut tile = [[S::zero(); T]; T];
-    for j in 0..T {
-        let mut column = [S::zero(); T];
-        for i in 0..T {
-            column[i] = load::<S, FULL>(x.add(i * g.padded_row + j * g.c_in), n);
-        }
-        let column = input_of(column);
-        for i in 0..T {
-            tile[i][j] = column[i];
-        }
-    }
-    for i in 0..T {
-        let row = input_of(tile[i]);
-        for j in 0..T {
-            store::<S, FULL>(row[j], to.add((T * i + j) * place), n);
-        }
-    }
+    both_ways!(
+        places_of::<S, F, T>,
+        [F, T],
+        |i, j| load::<S, FULL>(x.add(i * source.images.line + j * source.c), n),
+        |y, x, value| store::<S, FULL>(value, to.add((T * y + x) * place), n)
+    );
 }
 
 #[inline(always)]
-unsafe fn transform_lines<S: Simd, const M: usize, const T: usize>(
-    g: &Winograd,
+unsafe fn transform_lines<S: Simd, const M: usize, const F: usize, const T: usize>(
+    tiles_a_line: usize,
+    source: Source,
     lines: Lines,
     x: *const Real,
     to: *mut Real,
 ) {
-    let tiles_a_line = g.w_out / M;
+    let Source { c, images, .. } = source;
     for (line, image, line_of_image) in lines.each() {
         for tile in 0..tiles_a_line {
-            let x = x.add(image * g.padded_image + M * line_of_image * g.padded_row + M * tile * g.c_in);
-            let to = to.add((line * tiles_a_line + tile) * g.c_in);
-            each_vector!(S, g.c_in, transform_tile, [T], |k| (g, x.add(k), to.add(k), lines.place));
+            let x = x.add(image * images.image + M * line_of_image * images.line + M * tile * c);
+            let to = to.add((line * tiles_a_line + tile) * c);
+            each_vector!(S, c, transform_tile, [F, T], |k| (source, x.add(k), to.add(k), lines.place));
         }
     }
 }
 
 #[inline(always)]
-unsafe fn transform_imp<S: Simd>(g: &Winograd, lines: Lines, x: *const Real, to: *mut Real) {
-    match g.tile {
-        Tile::Two => transform_lines::<S, 2, 4>(g, lines, x, to),
-        Tile::Four => transform_lines::<S, 4, 6>(g, lines, x, to),
+unsafe fn transform_imp<S: Simd>(g: &Winograd, source: Source, lines: Lines, x: *const Real, to: *mut Real) {
+    let tiles_a_line = g.tiles_a_line();
+    match (g.tile, source.is_gradient) {
+        (Tile::Two, false) => transform_lines::<S, 2, 4, 4>(tiles_a_line, source, lines, x, to),
+        (Tile::Two, true) => transform_lines::<S, 2, 2, 4>(tiles_a_line, source, lines, x, to),
+        (Tile::Four, false) => transform_lines::<S, 4, 6, 6>(tiles_a_line, source, lines, x, to),
+        (Tile::Four, true) => transform_lines::<S, 4, 4, 6>(tiles_a_line, source, lines, x, to),
     }
 }
-kernel!(pub transform, transform_imp, (g: &Winograd, lines: Lines, x: *const Real, to: *mut Real));
+kernel!(pub transform, transform_imp, (g: &Winograd, source: Source, lines: Lines, x: *const Real, to: *mut Real));
 
 /// `Aᵀ m A` of one tile and vector, by the pixel of `y` where it begins; lines of `y` are `line` long.
 #[inline(always)]
@@ -179,24 +233,13 @@ unsafe fn inverse_tile<S: Simd, const M: usize, const T: usize, const KIND: usiz
     k: usize,
     n: usize,
 ) {
-    let mut halves = [[S::zero(); T]; M];
-    for j in 0..T {
-        let mut column = [S::zero(); T];
-        for i in 0..T {
-            column[i] = load::<S, FULL>(from.add((T * i + j) * place), n);
-        }
-        let column = output_of::<S, M, T>(column);
-        for i in 0..M {
-            halves[i][j] = column[i];
-        }
-    }
     let columns = end.of_columns::<S>(k);
-    for i in 0..M {
-        let pixels = output_of::<S, M, T>(halves[i]);
-        for j in 0..M {
-            columns.write::<KIND, FULL>(pixels[j], y.add(i * line + j * g.c_out), n);
-        }
-    }
+    both_ways!(
+        output_of::<S, M, T>,
+        [T, M],
+        |i, j| load::<S, FULL>(from.add((T * i + j) * place), n),
+        |i, j, value| columns.write::<KIND, FULL>(value, y.add(i * line + j * g.c_out), n)
+    );
 }
 
 #[inline(always)]
@@ -242,90 +285,6 @@ unsafe fn inverse_imp<S: Simd>(
 }
 kernel!(pub inverse, inverse_imp, (g: &Winograd, lines: Lines, images: Images, from: *const Real, y: *mut Real, end: End));
 
-/// `A` of `M` values.
-#[inline(always)]
-unsafe fn spread_of<S: Simd, const M: usize, const T: usize>(d: [S; M]) -> [S; T] {
-    let mut to = [S::zero(); T];
-    (to[0], to[T - 1]) = (d[0], d[M - 1]);
-    if M == 2 {
-        to[1] = d[0].add(d[1]);
-        to[2] = d[0].sub(d[1]);
-        to[3] = S::zero().sub(d[1]);
-        return to;
-    }
-    let [near, far] = POINTS;
-    let (even_near, odd_near) = (S::splat(0.5).fma(d[2], d[0]), S::splat(0.5).fma(d[3], d[1]));
-    let (even_far, odd_far) = (S::splat(2.0).fma(d[2], d[0]), S::splat(2.0).fma(d[3], d[1]));
-    to[1] = S::splat(near).fma(odd_near, even_near);
-    to[2] = S::splat(-near).fma(odd_near, even_near);
-    to[3] = S::splat(far).fma(odd_far, even_far);
-    to[4] = S::splat(-far).fma(odd_far, even_far);
-    to
-}
-
-/// `A dy Aᵀ` of one tile and vector of an output gradient whose lines are `line` long.
-#[inline(always)]
-#[allow(clippy::needless_range_loop)]
-unsafe fn spread_tile<S: Simd, const M: usize, const T: usize, const FULL: bool>(
-    g: &Winograd,
-    line: usize,
-    dy: *const Real,
-    to: *mut Real,
-    place: usize,
-    n: usize,
-) {
-    let mut tile = [[S::zero(); M]; T];
-    for j in 0..M {
-        let mut column = [S::zero(); M];
-        for i in 0..M {
-            column[i] = load::<S, FULL>(dy.add(i * line + j * g.c_out), n);
-        }
-        let column = spread_of::<S, M, T>(column);
-        for i in 0..T {
-            tile[i][j] = column[i];
-        }
-    }
-    for i in 0..T {
-        let row = spread_of::<S, M, T>(tile[i]);
-        for j in 0..T {
-            store::<S, FULL>(row[j], to.add((T * i + j) * place), n);
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn spread_lines<S: Simd, const M: usize, const T: usize>(
-    g: &Winograd,
-    lines: Lines,
-    images: Images,
-    dy: *const Real,
-    to: *mut Real,
-) {
-    let tiles_a_line = g.w_out / M;
-    for (line, image, line_of_image) in lines.each() {
-        for tile in 0..tiles_a_line {
-            let dy = dy.add(image * images.image + M * line_of_image * images.line + M * tile * g.c_out);
-            let to = to.add((line * tiles_a_line + tile) * g.c_out);
-            each_vector!(S, g.c_out, spread_tile, [M, T], |k| (
-                g,
-                images.line,
-                dy.add(k),
-                to.add(k),
-                lines.place
-            ));
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn spread_imp<S: Simd>(g: &Winograd, lines: Lines, images: Images, dy: *const Real, to: *mut Real) {
-    match g.tile {
-        Tile::Two => spread_lines::<S, 2, 4>(g, lines, images, dy, to),
-        Tile::Four => spread_lines::<S, 4, 6>(g, lines, images, dy, to),
-    }
-}
-kernel!(pub spread, spread_imp, (g: &Winograd, lines: Lines, images: Images, dy: *const Real, to: *mut Real));
-
 /// `Gᵀ` of `T` values.
 #[inline(always)]
 unsafe fn weight_of<S: Simd, const T: usize>(u: [S; T]) -> [S; 3] {
@@ -354,24 +313,15 @@ unsafe fn fold_vector<S: Simd, const T: usize, const FULL: bool>(
     tap: usize,
     n: usize,
 ) {
-    let mut columns = [[S::zero(); T]; 3];
-    for j in 0..T {
-        let mut column = [S::zero(); T];
-        for i in 0..T {
-            column[i] = load::<S, FULL>(u.add((T * i + j) * place), n);
-        }
-        let column = weight_of(column);
-        for i in 0..3 {
-            columns[i][j] = column[i];
-        }
-    }
-    for i in 0..3 {
-        let row = weight_of(columns[i]);
-        for j in 0..3 {
+    both_ways!(
+        weight_of::<S, T>,
+        [T, 3],
+        |i, j| load::<S, FULL>(u.add((T * i + j) * place), n),
+        |i, j, value| {
             let p = weights.add((3 * i + j) * tap);
-            store::<S, FULL>(row[j].add(load::<S, FULL>(p, n)), p, n);
+            store::<S, FULL>(value.add(load::<S, FULL>(p, n)), p, n)
         }
-    }
+    );
 }
 
 #[inline(always)]

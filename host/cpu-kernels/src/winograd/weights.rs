@@ -1,10 +1,21 @@
 //! The weight gradient in tiles: `dw = Gᵀ[Σ (Bᵀ x B) ⊗ (A dy Aᵀ)]G`, the sum over all tiles.
 
-use super::transforms::{Lines, fold, spread, transform};
+use super::transforms::{Lines, Source, fold, transform};
 use super::{Images, Winograd, place_len};
 use crate::disjoint::Disjoint;
 use crate::gemm::{Pixels, Steps, outer_product_into};
 use crate::{Isa, Real, product, sum};
+
+/// What a weight gradient is computed of.
+#[derive(Debug, Clone, Copy)]
+pub struct Operands<'a> {
+    /// Padded input images.
+    pub padded: &'a [Real],
+    /// Output gradients, from the first value on.
+    pub dy: &'a [Real],
+    /// How these lie.
+    pub images: Images,
+}
 
 impl Winograd {
     /// Length of the sums of [`Winograd::add_tiles`]: places, input and output channels.
@@ -24,35 +35,27 @@ impl Winograd {
     ///
     /// # Panics
     /// If the output is not made of whole tiles, or a slice is shorter than the geometry says.
-    #[allow(clippy::too_many_arguments)]
-    pub fn transform(
-        &self,
-        isa: Isa,
-        n: usize,
-        padded: &[Real],
-        dy: &[Real],
-        images: Images,
-        xs: &mut [Real],
-        dys: &mut [Real],
-    ) {
-        let Winograd { c_in, c_out, h_out, w_out, padded_row, padded_image, .. } = *self;
+    pub fn transform(&self, isa: Isa, n: usize, operands: Operands, xs: &mut [Real], dys: &mut [Real]) {
+        let (Winograd { c_in, c_out, h_out, w_out, .. }, Operands { padded, dy, images }) = (*self, operands);
         assert!(self.fits(), "the output is made of whole tiles");
         if product(&[n, h_out, w_out, c_in, c_out]) == 0 {
             return;
         }
-        let from = Images { line: padded_row, image: padded_image };
+        let from = self.padded();
         assert!(padded.len() >= from.extent(n, (sum(&[h_out, 2]), sum(&[w_out, 2])), c_in));
         assert!(dy.len() >= images.extent(n, (h_out, w_out), c_out));
         let [xs_len, dys_len] = self.tiles_len(n);
         assert!(xs.len() >= xs_len && dys.len() >= dys_len);
         let [x_place, dy_place] = [xs_len, dys_len].map(|len| len / self.tile.places());
         let lines = Lines { first: 0, count: n * self.lines(), an_image: self.lines(), place: x_place };
+        let source = Source { c: c_in, images: from, is_gradient: false };
         // SAFETY: `n` padded images are in bounds, each with two rows and two pixels a row more than the output, and `xs`
         // has all places of their tiles.
-        unsafe { transform(isa, self, lines, padded.as_ptr(), xs.as_mut_ptr()) };
-        let lines = Lines { place: dy_place, ..lines };
+        unsafe { transform(isa, self, source, lines, padded.as_ptr(), xs.as_mut_ptr()) };
+        let (lines, source) =
+            (Lines { place: dy_place, ..lines }, Source { c: c_out, images, is_gradient: true });
         // SAFETY: `n` output gradients are in bounds, and `dys` has all places of their tiles.
-        unsafe { spread(isa, self, lines, images, dy.as_ptr(), dys.as_mut_ptr()) };
+        unsafe { transform(isa, self, source, lines, dy.as_ptr(), dys.as_mut_ptr()) };
     }
 
     /// Adds the products of a place of all tiles of `n` images, for some input channels: `sums[i][o] += Σ x dy`.
@@ -95,22 +98,12 @@ impl Winograd {
     ///
     /// # Panics
     /// If the output is not made of whole tiles, or a slice is shorter than the geometry says.
-    #[allow(clippy::too_many_arguments)]
-    pub fn add_tiles(
-        &self,
-        isa: Isa,
-        n: usize,
-        padded: &[Real],
-        dy: &[Real],
-        images: Images,
-        tiles: &mut [Real],
-        sums: &mut [Real],
-    ) {
+    pub fn add_tiles(&self, isa: Isa, n: usize, operands: Operands, tiles: &mut [Real], sums: &mut [Real]) {
         if product(&[n, self.h_out, self.w_out, self.c_in, self.c_out]) == 0 {
             return;
         }
         let (xs, dys) = tiles.split_at_mut(self.tiles_len(n)[0]);
-        self.transform(isa, n, padded, dy, images, xs, dys);
+        self.transform(isa, n, operands, xs, dys);
         assert_eq!(sums.len(), self.sums_len());
         for (place, sums) in sums.chunks_exact_mut(self.c_in * self.c_out).enumerate() {
             self.add_place(isa, 1, n, (xs, dys), place, (0, self.c_in), sums);

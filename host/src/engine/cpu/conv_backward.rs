@@ -201,7 +201,7 @@ impl Backward<'_> {
                 }
             }
             if let Some(winograd) = &plan.weight_tiles {
-                winograd.add_tiles(isa, n, padded, &dz[plan.border.first..], plan.bordered(), tiles, sums);
+                winograd.add_tiles(isa, n, plan.operands(padded, dz), tiles, sums);
             }
             self.write_input(first * g.in_len(), n * g.in_len(), chunk_idx, |dx, end| {
                 self.dense_input(n, dz, tiles, dx, end);

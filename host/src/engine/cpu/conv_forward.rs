@@ -184,7 +184,7 @@ impl Forward<'_> {
             } else {
                 let images = Images::dense((g.h_out, g.w_out), g.c_out);
                 let dense = DenseForward { isa: self.isa, g, plan: self.plan, packed: self.packed, images };
-                dense.run(n, padded, tiles, z, |_| End::Replace);
+                dense.run(n, padded, tiles, z, End::Replace);
             }
             done(z);
         }
@@ -228,21 +228,14 @@ pub struct DenseForward<'a> {
 }
 
 impl DenseForward<'_> {
-    /// The outputs of `n` images, each group with its own end.
+    /// The outputs of `n` images, ended by `end`, which has no coefficients where there are groups.
     ///
     /// - `padded`: from the first tap of the first pixel on; images lie as far apart as padded ones
     /// - `tiles`: temporaries, the first of [`Plan::scratch_lens`]
-    pub fn run<'e>(
-        &self,
-        n: usize,
-        padded: &[Real],
-        tiles: &mut [Real],
-        z: &mut [Real],
-        end: impl Fn(usize) -> End<'e>,
-    ) {
+    pub fn run(&self, n: usize, padded: &[Real], tiles: &mut [Real], z: &mut [Real], end: End) {
         let &DenseForward { isa, g, plan, packed, images } = self;
         if let Some(winograd) = &plan.tiles {
-            return winograd.run(isa, n, padded, packed, tiles, z, images, end(0));
+            return winograd.run(isa, n, padded, packed, tiles, z, images, end);
         }
         let product = plan.product(g, images.line);
         let (columns, rows) = plan.operand(g);
@@ -251,7 +244,7 @@ impl DenseForward<'_> {
             let (a, c) = (&padded[image * g.padded_len()..], &mut z[image * images.image..]);
             for group in 0..g.groups {
                 let (a, c) = (&a[group * g.group_in()..], &mut c[group * g.group_out()..]);
-                product.run(isa, a, &packed[group * len..][..len], c, end(group));
+                product.run(isa, a, &packed[group * len..][..len], c, end);
             }
         }
     }

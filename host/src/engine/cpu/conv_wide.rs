@@ -160,8 +160,7 @@ impl Backward<'_> {
                 self.source.read_padded(isa, g, first + i, padded);
                 self.bordered_dz(first + i, dz);
             }
-            let dz = &dz[plan.border.first..];
-            tiles.winograd.transform(isa, n, padded, dz, plan.bordered(), xs, dz_tiles);
+            tiles.winograd.transform(isa, n, plan.operands(padded, dz), xs, dz_tiles);
         });
     }
 

@@ -37,7 +37,8 @@ pub struct Kept {
     sharing: Sharing,
     /// See [`cuts`].
     cuts: Vec<NodeId>,
-    parts: Vec<Part>,
+    /// See [`cut_parts`].
+    pub parts: Vec<Part>,
 }
 
 impl Kept {
@@ -46,14 +47,6 @@ impl Kept {
         let sharing = Sharing::new(graph);
         let (slots, margins) = (assign_slots(graph, &sharing), margins(graph, &sharing));
         Kept { slots, margins, sharing, cuts: cuts(graph), ..Kept::default() }
-    }
-}
-
-#[cfg(test)]
-impl Kept {
-    /// Parts of the last evaluation.
-    pub fn n_parts(&self) -> usize {
-        self.parts.len()
     }
 }
 
@@ -104,10 +97,16 @@ impl Core {
             layouts.push(Layout::new(self.planes[idx], self.nodes[idx].c, margins[idx].unwrap_or_default()));
             geometries.push(Layer::of(&self.graph.nodes[idx].op).map(|layer| {
                 let g = self.geometry(idx, &layer);
-                if g.is_pointwise() { g } else { margins[layer.input].map_or(g, |margins| g.within(margins)) }
+                match margins[layer.input] {
+                    Some(margins) if !g.is_pointwise() => {
+                        let g = g.within(margins);
+                        self.plans[idx].update(&g, self.isa);
+                        g
+                    }
+                    _ => g,
+                }
             }));
             if let Some(g) = &geometries[idx] {
-                self.plans[idx].update(g, self.isa);
                 end = self.pack_forward(end, idx, g, params);
                 self.norm_of_running(idx, params);
             }
@@ -302,10 +301,10 @@ impl Evaluate<'_> {
                     d.forward(self.isa, padded, &packed[..d.packed_len()], y, end);
                 }
             } else if g.groups > 1 {
-                dense.run(n, padded, tiles, y, |_| End::Replace);
+                dense.run(n, padded, tiles, y, End::Replace);
                 affine.apply_in_place(self.isa, y);
             } else {
-                dense.run(n, padded, tiles, &mut y[of_y.first..], |_| end);
+                dense.run(n, padded, tiles, &mut y[of_y.first..], end);
             }
         };
         if self.margins[from].is_some() {

@@ -40,7 +40,7 @@ impl Sharing {
 
     /// Whether another node computes this sum.
     pub fn is_done(&self, node: NodeId) -> bool {
-        self.sums.contains(&Some(node))
+        self.leaders[node] != node && self.sums[node].is_none()
     }
 }
 

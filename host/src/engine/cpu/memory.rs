@@ -110,17 +110,16 @@ impl Core {
                 max(&mut scratch[1], block_pixels(&g) * g.c_out);
             } else {
                 let [forward_images, images] = plan.images();
-                let [tiles, sums] = if wide { [0; 2] } else { plan.weight_lens() };
-                max(&mut scratch[0], (forward_images.max(images) * g.padded_len()) + sums);
+                let [tiles, tile_sums] = if wide { [0; 2] } else { plan.weight_lens() };
+                max(&mut scratch[0], forward_images.max(images) * g.padded_len() + tile_sums);
                 max(&mut scratch[0], if wide { input_scratch } else { 0 });
                 max(&mut scratch[1], forward_scratch);
-                max(
-                    &mut scratch[1],
-                    match g.is_depthwise {
-                        true => g.out_len().max(plan.border.len) + g.in_len(),
-                        false => images * plan.border.len + tiles.max(input_scratch),
-                    },
-                );
+                let gradients = if g.is_depthwise {
+                    g.out_len().max(plan.border.len) + g.in_len()
+                } else {
+                    images * plan.border.len + tiles.max(input_scratch)
+                };
+                max(&mut scratch[1], gradients);
             }
             if wide {
                 max(&mut whole[0], self.n * g.padded_len());

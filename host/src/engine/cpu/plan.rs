@@ -1,7 +1,7 @@
 //! How the products of one convolution find their operands.
 
 use cpu_kernels::gemm::{Product, Steps, packed_len};
-use cpu_kernels::winograd::{Images, Winograd};
+use cpu_kernels::winograd::{Images, Operands, Winograd};
 use cpu_kernels::{Isa, Real};
 
 use super::geometry::Geometry;
@@ -203,9 +203,10 @@ impl Plan {
         [of(&self.tiles), of(&self.input_tiles).max(of(&self.weight_tiles))]
     }
 
-    /// How output gradients lie in their borders, from the first pixel inside on.
-    pub fn bordered(&self) -> Images {
-        Images { line: self.border.line, image: self.border.len }
+    /// What the weight gradient in tiles is computed of: padded images, and output gradients in their borders.
+    pub fn operands<'a>(&self, padded: &'a [Real], dz: &'a [Real]) -> Operands<'a> {
+        let images = Images { line: self.border.line, image: self.border.len };
+        Operands { padded, dy: &dz[self.border.first..], images }
     }
 
     /// Columns and rows of a group's weights in the forward product.
