@@ -9,9 +9,9 @@
 //! | 32 | input: offset, bytes, zero point, scale |
 //! | 48 | output: the same |
 //! | 64 | a record of 64 bytes a layer |
-//! | then | each layer's bias, requantisation and weights, at multiples of four |
+//! | then | each layer's channels (bias and scale) or scales, and its packed weights, at multiples of four |
 //!
-//! The layers' requantisation lies in their order, and no two layers share any of it: a blob is checked in one pass.
+//! The layers' scales lie in their order, and no two layers share any of it: a blob is checked in one pass.
 
 mod encode;
 mod parse;
@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 pub const MAGIC: u32 = u32::from_le_bytes(*b"ESLM");
 
 /// The format that this code writes and reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// A tensor of the model as others see it: where it lies in the arena and what its numbers mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,10 +4,10 @@
 mod case;
 
 use case::Case;
-use case::{Random, bytes, bytes_mut, random_case};
+use case::{Random, bytes, bytes_mut, extreme_case_of, large_specs, random_case, random_case_of};
 use device_bench::Op;
 use device_bench::infer;
-use device_bench::kernels::KernelSet;
+use device_bench::kernels::{KernelSet, scratch_bytes};
 use device_bench::model::Model;
 use device_bench::quant::Requant;
 
@@ -124,6 +124,26 @@ fn every_operator_equals_the_reference_on_random_layers_in_every_kernel_set() {
                 assert_eq!(case.run(&blob, set), expected, "case {i}: {} in {}", case.spec, set.name());
             }
         }
+    }
+}
+
+#[test]
+fn large_layers_equal_the_reference_whatever_their_weights() {
+    let mut random = Random(4);
+    for spec in large_specs() {
+        for case in [random_case_of(&mut random, spec), extreme_case_of(&mut random, spec)] {
+            let (blob, expected) = (case.blob(), case.expected());
+            for set in [KernelSet::Portable, KernelSet::Dsp] {
+                assert!(case.run(&blob, set) == expected, "{spec} in {}", set.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn layers_take_little_scratch() {
+    for spec in large_specs() {
+        assert!(scratch_bytes(&spec) <= 8192, "{spec}: {} bytes", scratch_bytes(&spec));
     }
 }
 

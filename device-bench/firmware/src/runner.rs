@@ -42,7 +42,7 @@ impl Runner {
             input_bytes: model.input().len,
             output_bytes: model.output().len,
             arena_bytes: needed,
-            macs: layers.map(|(layer, _)| layer.spec.macs()).sum(),
+            macs: layers.map(|(layer, _)| layer.spec().macs()).sum(),
         })
     }
 

@@ -5,9 +5,11 @@
 
 use super::{Clock, Plan, Timing, measure};
 use crate::crc::crc32;
-use crate::kernels::{KernelError, KernelSet, Layer, cast, n_bias, n_requant, run, scratch_bytes};
+use crate::kernels::{
+    KernelError, KernelSet, Layer, cast, n_channels, n_scales, packed_bytes, run, scratch_bytes,
+};
 use crate::layer::{LayerSpec, Op, ShapeError};
-use crate::quant::{Clamp, Requant};
+use crate::quant::{Channel, Clamp, Requant};
 use serde::{Deserialize, Serialize};
 
 /// Why a shape was not timed.
@@ -25,7 +27,7 @@ pub enum LayerError {
     /// Fewer weights were given than the shape has.
     #[error("the layer needs {needed} bytes of weights")]
     Weights {
-        /// [`LayerSpec::weight_bytes`] of the shape.
+        /// [`packed_bytes`] of the shape.
         needed: u32,
     },
     /// The kernel refused it.
@@ -37,7 +39,7 @@ pub enum LayerError {
 pub const fn layer_memory_bytes(spec: &LayerSpec) -> usize {
     let n_inputs = if matches!(spec.op, Op::Add) { 2 } else { 1 };
     let tensors = aligned(spec.input_bytes()).saturating_mul(n_inputs);
-    let words = n_bias(spec) * 4 + n_requant(spec) * size_of::<Requant>();
+    let words = n_channels(spec) * size_of::<Channel>() + n_scales(spec) * size_of::<Requant>();
     tensors
         .saturating_add(aligned(spec.output_bytes()))
         .saturating_add(aligned(scratch_bytes(spec)))
@@ -51,7 +53,7 @@ const fn aligned(len: usize) -> usize {
 /// Runs and times `spec` on inputs, biases and scales made from `seed`.
 ///
 /// - `memory`: at least [`layer_memory_bytes`], 4-aligned; overwritten
-/// - `weights`: at least [`LayerSpec::weight_bytes`], any bytes; lie where the weights of a deployed model will
+/// - `weights`: at least [`packed_bytes`], any bytes, 4-aligned; lie where the weights of a deployed model will
 /// - `samples`: filled as [`measure`] does
 ///
 /// Returns the timing and the CRC-32 of the output, the same for every kernel set and machine.
@@ -70,8 +72,8 @@ pub fn time_layer(
     samples: &mut [u64],
 ) -> Result<(Timing, u32), LayerError> {
     spec.check()?;
-    let needed = spec.weight_bytes() as u32;
-    let weights = weights.get(..spec.weight_bytes()).ok_or(LayerError::Weights { needed })?;
+    let needed = u32::try_from(packed_bytes(spec)).unwrap_or(u32::MAX);
+    let weights = weights.get(..packed_bytes(spec)).ok_or(LayerError::Weights { needed })?;
     let needed = u32::try_from(layer_memory_bytes(spec)).unwrap_or(u32::MAX);
     let bench = Workbench::new(spec, memory, seed).ok_or(LayerError::Memory { needed })?;
     let layer = Layer {
@@ -79,9 +81,11 @@ pub fn time_layer(
         input_zero: [-3, 5],
         output_zero: 4,
         clamp: Clamp::FULL,
-        weights: cast::as_i8(weights),
-        bias: bench.bias,
-        requant: bench.requant,
+        weights,
+        channels: bench.channels,
+        scales: bench.scales,
+        sums_fit: true,
+        scales_fast: true,
     };
     let (inputs, output, scratch) = (bench.inputs, bench.output, bench.scratch);
     let mut result = Ok(());
@@ -99,8 +103,8 @@ struct Workbench<'a> {
     inputs: [&'a [i8]; 2],
     output: &'a mut [i8],
     scratch: &'a mut [u8],
-    bias: &'a [i32],
-    requant: &'a [Requant],
+    channels: &'a [Channel],
+    scales: &'a [Requant],
 }
 
 impl<'a> Workbench<'a> {
@@ -112,18 +116,24 @@ impl<'a> Workbench<'a> {
             rest = left;
             taken.get_mut(..len)
         };
-        let bias = cast::as_i32_mut(take(n_bias(spec) * 4)?)?;
-        let requant = cast::as_requant_mut(take(n_requant(spec) * size_of::<Requant>())?)?;
+        let channels = cast::as_channels_mut(take(n_channels(spec) * size_of::<Channel>())?)?;
+        let scales = cast::as_requant_mut(take(n_scales(spec) * size_of::<Requant>())?)?;
         let scratch = take(scratch_bytes(spec))?;
         let first = take(spec.input_bytes())?;
         let second = take(if spec.op == Op::Add { spec.input_bytes() } else { 0 })?;
         let output = cast::as_i8_mut(take(spec.output_bytes())?);
 
-        bias.fill_with(|| random.next() as i32 >> 16);
-        requant.fill_with(|| made_up_requant(spec, random.next()));
+        channels.fill_with(|| Channel::new(random.next() as i32 >> 16, made_up_requant(spec, random.next())));
+        scales.fill_with(|| made_up_requant(spec, random.next()));
         first.fill_with(|| (random.next() >> 24) as u8);
         second.fill_with(|| (random.next() >> 24) as u8);
-        Some(Workbench { inputs: [cast::as_i8(first), cast::as_i8(second)], output, scratch, bias, requant })
+        Some(Workbench {
+            inputs: [cast::as_i8(first), cast::as_i8(second)],
+            output,
+            scratch,
+            channels,
+            scales,
+        })
     }
 }
 
@@ -165,8 +175,8 @@ mod tests {
     const PLAN: Plan = Plan { n_warmups: 0, n_samples: 1, min_sample_ticks: 0 };
 
     fn time(spec: &LayerSpec, set: KernelSet, memory: &mut [u8]) -> Result<(Timing, u32), LayerError> {
-        let weights = [0x93; 4096];
-        time_layer(spec, set, memory, &weights, 7, &mut Still, &PLAN, &mut [0; 1])
+        let weights = Memory([0x93; 8192]);
+        time_layer(spec, set, memory, &weights.0[..4096], 7, &mut Still, &PLAN, &mut [0; 1])
     }
 
     #[repr(align(4))]
@@ -200,7 +210,7 @@ mod tests {
         let needed = layer_memory_bytes(&spec);
         let error = time(&spec, KernelSet::Portable, &mut memory.0[..needed - 1]);
         assert_eq!(error, Err(LayerError::Memory { needed: needed as u32 }));
-        let error = time(&LayerSpec::linear(4097, 1), KernelSet::Portable, &mut memory.0);
-        assert_eq!(error, Err(LayerError::Weights { needed: 4097 }));
+        let error = time(&LayerSpec::linear(2049, 1), KernelSet::Portable, &mut memory.0);
+        assert_eq!(error, Err(LayerError::Weights { needed: 4100 }));
     }
 }

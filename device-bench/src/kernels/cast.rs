@@ -1,6 +1,6 @@
 //! Views of bytes as other plain integers, in place.
 
-use crate::quant::Requant;
+use crate::quant::{Channel, Requant};
 use core::mem::{align_of, size_of};
 use core::slice;
 
@@ -12,11 +12,11 @@ unsafe trait Plain: Copy {}
 // SAFETY: integers have neither padding nor invalid values.
 unsafe impl Plain for i8 {}
 // SAFETY: as above.
-unsafe impl Plain for i16 {}
-// SAFETY: as above.
-unsafe impl Plain for i32 {}
+unsafe impl Plain for u32 {}
 // SAFETY: two `i32` in C order, without padding.
 unsafe impl Plain for Requant {}
+// SAFETY: three of them.
+unsafe impl Plain for Channel {}
 
 fn view<T: Plain>(bytes: &[u8]) -> Option<&[T]> {
     let fits =
@@ -49,18 +49,23 @@ pub(crate) fn as_i8_mut(bytes: &mut [u8]) -> &mut [i8] {
     view_mut(bytes).unwrap_or(&mut [])
 }
 
-/// Bytes as native-endian `i16`, mutable; `None` where misaligned or odd.
-pub(crate) fn as_i16_mut(bytes: &mut [u8]) -> Option<&mut [i16]> {
-    view_mut(bytes)
-}
-
-/// Bytes as native-endian `i32`; `None` where misaligned or not whole words.
-pub(crate) fn as_i32(bytes: &[u8]) -> Option<&[i32]> {
+/// Bytes as native-endian words; `None` where misaligned or not whole words.
+pub(crate) fn as_words(bytes: &[u8]) -> Option<&[u32]> {
     view(bytes)
 }
 
-/// Bytes as native-endian `i32`, mutable; `None` where misaligned or not whole words.
-pub(crate) fn as_i32_mut(bytes: &mut [u8]) -> Option<&mut [i32]> {
+/// Bytes as native-endian words, mutable; `None` where misaligned or not whole words.
+pub(crate) fn as_words_mut(bytes: &mut [u8]) -> Option<&mut [u32]> {
+    view_mut(bytes)
+}
+
+/// Bytes as the parameters of channels; `None` where misaligned or not whole ones.
+pub(crate) fn as_channels(bytes: &[u8]) -> Option<&[Channel]> {
+    view(bytes)
+}
+
+/// Bytes as the parameters of channels, mutable; `None` where misaligned or not whole ones.
+pub(crate) fn as_channels_mut(bytes: &mut [u8]) -> Option<&mut [Channel]> {
     view_mut(bytes)
 }
 

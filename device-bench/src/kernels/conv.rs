@@ -1,161 +1,193 @@
-//! Dense convolution: patches widened to 16 bits, two pixels times two channels at a time.
+//! Dense convolution: the windows of four pixels are widened to 16 bits once and multiplied by all channels, two at a
+//! time.
 
-use super::micro::Micro;
-use super::{KernelError, Layer, Span, cast};
+use super::gather::{Gather, edge_bytes};
+use super::micro::{Micro, PIXELS, Windows, store4};
+use super::pack::{Runs, SAFE_ELEMENTS, run_words};
+use super::{KernelError, Layer, cast};
 use crate::layer::LayerSpec;
-use crate::quant::finish;
 
-/// Two patches of 16 bits and one of 8, each made whole words.
+/// What a layer may take of scratch. Padded windows of more than 1400 elements take more where channels are no multiple of
+/// four, as do kernel rows of kilobytes.
+const SCRATCH_BYTES: usize = 8192;
+
+/// Channel pairs whose sums are kept then.
+const PAIRS: usize = 64;
+
+/// Bytes of the four pixels' words.
+const WORD_BYTES: usize = 4 * PIXELS;
+
+/// Bytes of a pair's sums.
+const SUM_BYTES: usize = 2 * 4 * PIXELS;
+
+/// Words of four patches, sums where patches come in pieces, and what stands for the edges.
 pub(super) const fn scratch_bytes(spec: &LayerSpec) -> usize {
-    let len = patch_len(spec);
-    row_len(len).saturating_mul(4).saturating_add(len.saturating_add(3) & !3)
+    let (words, edges) = (Runs::of(spec).words(), edge_bytes(spec));
+    let patches = words.saturating_mul(WORD_BYTES);
+    if words <= SAFE_ELEMENTS / 2 {
+        return patches + edges;
+    }
+    let pairs = (spec.c_out as usize).div_ceil(2);
+    let pieces = piece_words(edges) * WORD_BYTES + if pairs < PAIRS { pairs } else { PAIRS } * SUM_BYTES;
+    let whole = if fits(words, edges) { patches } else { 0 };
+    (if whole > pieces { whole } else { pieces }).saturating_add(edges)
 }
 
-const fn patch_len(spec: &LayerSpec) -> usize {
-    spec.kernel_h as usize * spec.kernel_w as usize * spec.c_in as usize
+/// Words of a pixel that are multiplied at once where a patch does not fit the scratch; even.
+const fn piece_words(edges: usize) -> usize {
+    const LEAST: usize = 32;
+    let words = (SCRATCH_BYTES.saturating_sub(PAIRS * SUM_BYTES + edges) / WORD_BYTES) & !1;
+    if words < LEAST { LEAST } else { words }
 }
 
-/// Halfwords from patch to patch: even, so that each starts at a word.
-const fn row_len(patch_len: usize) -> usize {
-    patch_len.saturating_add(1) & !1
+/// Whether four whole patches fit the scratch.
+const fn fits(words: usize, edges: usize) -> bool {
+    words.saturating_mul(WORD_BYTES).saturating_add(edges) <= SCRATCH_BYTES
 }
 
+#[inline(never)]
 pub(super) fn run<M: Micro>(
     layer: &Layer<'_>,
     input: &[i8],
     output: &mut [i8],
     scratch: &mut [u8],
 ) -> Result<(), KernelError> {
-    let len = patch_len(&layer.spec);
-    let (wide, narrow) = scratch.split_at_mut_checked(row_len(len) * 4).ok_or(KernelError::Scratch)?;
-    let wide = cast::as_i16_mut(wide).ok_or(KernelError::Scratch)?;
-    let narrow = cast::as_i8_mut(narrow).get_mut(..len).ok_or(KernelError::Scratch)?;
-    let (first, second) = wide.split_at_mut(row_len(len));
-    let (first, second) = (&mut first[..len], &mut second[..len]);
+    let spec = &layer.spec;
+    let weights = cast::as_words(layer.weights).ok_or(KernelError::Shape)?;
+    let (edges, words) = scratch.split_at_mut_checked(edge_bytes(spec)).ok_or(KernelError::Scratch)?;
+    let words = cast::as_words_mut(words).ok_or(KernelError::Scratch)?;
+    let mut gather = Gather::new(layer, input, cast::as_i8_mut(edges));
+    let runs = gather.runs;
+    let in_pieces =
+        runs.words() > SAFE_ELEMENTS / 2 && !(layer.sums_fit && fits(runs.words(), edge_bytes(spec)));
 
-    let c_out = usize::from(layer.spec.c_out);
-    let out_w = usize::from(layer.spec.out_w());
-    let (mut y, mut x) = (0, 0);
-    let mut gather_next = |patch: &mut [i16]| {
-        gather::<M>(layer, input, (y, x), patch, narrow);
-        x += 1;
-        if x == out_w {
-            (y, x) = (y + 1, 0);
-        }
-    };
-    let mut pairs = output.chunks_exact_mut(2 * c_out);
-    for pair in &mut pairs {
-        gather_next(first);
-        gather_next(second);
-        multiply::<M, 2>(layer, [first, second], pair);
+    let c_out = layer.channels.len();
+    let n_pixels = output.len() / c_out.max(1);
+    if spec.kernel_h == 1 && spec.kernel_w == 1 && spec.stride == 1 && n_pixels >= PIXELS && !in_pieces {
+        pointwise::<M>(layer, input, weights, words, output)?;
+        clamp::<M>(layer, output);
+        return Ok(());
     }
-    let last = pairs.into_remainder();
-    if !last.is_empty() {
-        gather_next(first);
-        multiply::<M, 1>(layer, [first], last);
+    for first in (0..n_pixels).step_by(PIXELS) {
+        // The last four pixels are four too: some are computed twice. A plane of less has less.
+        let (from, n) = (first.min(n_pixels.saturating_sub(PIXELS)), n_pixels.min(PIXELS));
+        if from < first {
+            gather.seek(from);
+        }
+        gather.next(n);
+        let first = from;
+        let output = &mut output[first * c_out..][..n * c_out];
+        if in_pieces {
+            multiply_pieces::<M>(layer, &mut gather, weights, words, output);
+        } else {
+            let x = words.get_mut(..runs.words() * PIXELS).ok_or(KernelError::Scratch)?;
+            gather.widen_all::<M>(x);
+            multiply::<M>(layer, x, weights, output);
+        }
+    }
+    if !in_pieces && n_pixels >= PIXELS {
+        clamp::<M>(layer, output);
     }
     Ok(())
 }
 
-/// All channels of `P` pixels; `output`: `[P, c_out]`.
-#[inline(always)]
-fn multiply<M: Micro, const P: usize>(layer: &Layer<'_>, patches: [&[i16]; P], output: &mut [i8]) {
-    let len = patches[0].len();
-    let mut channel = 0;
-    let mut rows = layer.weights.chunks_exact(2 * len);
-    for pair in &mut rows {
-        let (even, odd) = pair.split_at(len);
-        let acc = M::dot::<P, 2>(patches, [even, odd]);
-        store(layer, acc, channel, output);
-        channel += 2;
-    }
-    let last = rows.remainder();
-    if !last.is_empty() {
-        let acc = M::dot::<P, 1>(patches, [last]);
-        store(layer, acc, channel, output);
+/// What [`Micro::products4`] leaves to do.
+fn clamp<M: Micro>(layer: &Layer<'_>, output: &mut [i8]) {
+    if layer.scales_fast && !layer.clamp.is_full() {
+        M::clamp(output, layer.clamp);
     }
 }
 
+/// A plane's pixels lie as its windows do.
 #[inline(always)]
-fn store<const P: usize, const C: usize>(
-    layer: &Layer<'_>,
-    acc: [[i32; C]; P],
-    channel: usize,
-    output: &mut [i8],
-) {
-    let c_out = layer.bias.len();
-    for c in channel..channel + C {
-        let (bias, requant) = (layer.bias[c], layer.requant[c]);
-        for (p, sums) in acc.iter().enumerate() {
-            let sum = sums[c - channel].wrapping_add(bias);
-            output[p * c_out + c] = finish(sum, requant, layer.output_zero, layer.clamp);
-        }
-    }
-}
-
-/// Widens the window of output pixel `(y, x)`; padding is the input's zero point.
-///
-/// Where the set's order does not allow widening in pieces, the window is put together in `narrow` first.
-#[inline(always)]
-fn gather<M: Micro>(
+fn pointwise<M: Micro>(
     layer: &Layer<'_>,
     input: &[i8],
-    (y, x): (usize, usize),
-    patch: &mut [i16],
-    narrow: &mut [i8],
-) {
-    let spec = &layer.spec;
-    let zero = layer.input_zero[0];
-    let channels = usize::from(spec.c_in);
-    if spec.kernel_h == 1 && spec.kernel_w == 1 {
-        let stride = usize::from(spec.stride);
-        let start = (y * stride * usize::from(spec.in_w) + x * stride) * channels;
-        M::widen(&input[start..start + channels], patch);
-    } else if channels.is_multiple_of(M::GROUP) {
-        pieces(spec, input, (y, x), |at, len, piece| {
-            let target = &mut patch[at..at + len];
-            match piece {
-                Some(piece) => M::widen(piece, target),
-                None => target.fill(i16::from(zero)),
+    weights: &[u32],
+    words: &mut [u32],
+    output: &mut [i8],
+) -> Result<(), KernelError> {
+    let (c_in, c_out) = (usize::from(layer.spec.c_in), layer.channels.len());
+    let x = words.get_mut(..run_words(c_in) * PIXELS).ok_or(KernelError::Scratch)?;
+    let n_pixels = output.len() / c_out.max(1);
+    for first in (0..n_pixels).step_by(PIXELS) {
+        // The last four pixels are four too: some are computed twice.
+        let first = first.min(n_pixels - PIXELS);
+        let source = input[first * c_in..][..PIXELS * c_in].as_ptr();
+        let rows = [0, 1, 2, 3].map(|pixel| source.wrapping_add(pixel * c_in));
+        let windows = Windows { rows, lines: [0; PIXELS], len: c_in, n: 1 };
+        // SAFETY: four pixels of `c_in` elements.
+        unsafe { M::widen4(&windows, x, 0) };
+        multiply::<M>(layer, x, weights, &mut output[first * c_out..][..PIXELS * c_out]);
+    }
+    Ok(())
+}
+
+/// All channels of up to four pixels from whole patches.
+#[inline(always)]
+fn multiply<M: Micro>(layer: &Layer<'_>, x: &[u32], weights: &[u32], output: &mut [i8]) {
+    if layer.scales_fast && output.len() == PIXELS * layer.channels.len() {
+        return M::products4(x, weights, layer.channels, layer.output_zero, output);
+    }
+    multiply_one_by_one::<M>(layer, x, weights, output);
+}
+
+/// Where there are less than four pixels, or scales that [`Micro::products4`] cannot do.
+#[inline(never)]
+fn multiply_one_by_one<M: Micro>(layer: &Layer<'_>, x: &[u32], weights: &[u32], output: &mut [i8]) {
+    let (channels, finish) = (layer.channels, (layer.output_zero, layer.clamp));
+    let n = output.len() / channels.len().max(1);
+    for (pair, weights) in weights.chunks_exact((x.len() / PIXELS).max(1)).enumerate() {
+        if n == PIXELS {
+            store4(&M::pair4(x, weights), pair, channels, finish, output);
+            continue;
+        }
+        for (pixel, output) in output.chunks_exact_mut(channels.len()).enumerate() {
+            let sums = M::pair1::<PIXELS>(&x[pixel..], weights);
+            for ((output, channel), sum) in output[2 * pair..].iter_mut().zip(&channels[2 * pair..]).zip(sums)
+            {
+                *output = channel.finish(sum.wrapping_mul(2), finish.0, finish.1);
             }
-        });
-    } else {
-        pieces(spec, input, (y, x), |at, len, piece| {
-            let target = &mut narrow[at..at + len];
-            match piece {
-                Some(piece) => target.copy_from_slice(piece),
-                None => target.fill(zero),
-            }
-        });
-        M::widen(narrow, patch);
+        }
     }
 }
 
-/// Calls `put(start, len, input)` for each stretch of a window; `None` is padding.
-#[inline(always)]
-fn pieces<'a>(
-    spec: &LayerSpec,
-    input: &'a [i8],
-    (y, x): (usize, usize),
-    mut put: impl FnMut(usize, usize, Option<&'a [i8]>),
+/// The same where patches are too long for the scratch, or for sums of 24 bits.
+#[inline(never)]
+fn multiply_pieces<M: Micro>(
+    layer: &Layer<'_>,
+    gather: &mut Gather<'_>,
+    weights: &[u32],
+    scratch: &mut [u32],
+    output: &mut [i8],
 ) {
-    let channels = usize::from(spec.c_in);
-    let row_len = usize::from(spec.kernel_w) * channels;
-    let (rows, columns) = (Span::rows(spec, y), Span::columns(spec, x));
-    let (left, right) = (columns.begin * channels, columns.end * channels);
-    for ky in 0..usize::from(spec.kernel_h) {
-        let at = ky * row_len;
-        if ky < rows.begin || ky >= rows.end {
-            put(at, row_len, None);
-            continue;
+    let runs = gather.runs;
+    let words = piece_words(edge_bytes(&layer.spec));
+    let most = if layer.sums_fit { 2 * words } else { SAFE_ELEMENTS.min(2 * words) };
+    let (x, sums) = scratch.split_at_mut(words * PIXELS);
+    let (channels, finish) = (layer.channels, (layer.output_zero, layer.clamp));
+    let n_pairs = channels.len().div_ceil(2);
+    for first in (0..n_pairs).step_by(PAIRS) {
+        let pairs = first..n_pairs.min(first + PAIRS);
+        sums.fill(0);
+        for run in 0..runs.n {
+            for from in (0..runs.len).step_by(most) {
+                let to = runs.len.min(from + most);
+                let x = &mut x[..run_words(to - from) * PIXELS];
+                gather.widen::<M>(run, (from, to), x);
+                let at = run * run_words(runs.len) + from / 2;
+                for (pair, sums) in pairs.clone().zip(sums.as_chunks_mut::<{ 2 * PIXELS }>().0) {
+                    let weights = &weights[pair * runs.words() + at..][..run_words(to - from)];
+                    for (sum, part) in sums.iter_mut().zip(M::pair4(x, weights).as_flattened()) {
+                        *sum = sum.wrapping_add(*part as u32);
+                    }
+                }
+            }
         }
-        let start = ((rows.input + ky - rows.begin) * usize::from(spec.in_w) + columns.input) * channels;
-        if left > 0 {
-            put(at, left, None);
-        }
-        put(at + left, right - left, Some(&input[start..start + right - left]));
-        if right < row_len {
-            put(at + right, row_len - right, None);
+        for (pair, sums) in pairs.zip(sums.as_chunks::<{ 2 * PIXELS }>().0) {
+            let (even, odd) = sums.split_at(PIXELS);
+            let sums = [even, odd].map(|sums| core::array::from_fn(|pixel| sums[pixel] as i32));
+            store4(&sums, pair, channels, finish, output);
         }
     }
 }

@@ -1,79 +1,146 @@
 //! Depthwise convolution: four channels of a window at a time, in place.
 
 use super::micro::{Micro, Taps};
-use super::{Layer, Span};
-use crate::quant::finish;
+use super::planes::Planes;
+use super::{KernelError, Layer, Span, cast};
+use crate::layer::{LayerSpec, Padding};
+use crate::quant::Channel;
 
-pub(super) fn run<M: Micro>(layer: &Layer<'_>, input: &[i8], output: &mut [i8]) {
+/// What the zero point adds to each channel's sum, where there is padding; or the planes of [`Micro::depthwise`].
+pub(super) const fn scratch_bytes(spec: &LayerSpec) -> usize {
+    let planes = match Planes::of(spec) {
+        Some(planes) => planes.scratch_bytes(spec.stride as usize),
+        None => 0,
+    };
+    let sums = 4 * n_sums(spec);
+    if planes > sums { planes } else { sums }
+}
+
+const fn n_sums(spec: &LayerSpec) -> usize {
+    let Padding { top, bottom, left, right } = spec.padding;
+    let padded = top as usize + bottom as usize + left as usize + right as usize;
+    if padded == 0 { 0 } else { spec.c_in as usize }
+}
+
+#[inline(never)]
+pub(super) fn run<M: Micro>(
+    layer: &Layer<'_>,
+    input: &[i8],
+    output: &mut [i8],
+    scratch: &mut [u8],
+) -> Result<(), KernelError> {
+    let scratch = cast::as_words_mut(scratch).ok_or(KernelError::Scratch)?;
+    if M::depthwise(layer, input, output, scratch).is_some() {
+        if !layer.clamp.is_full() {
+            M::clamp(output, layer.clamp);
+        }
+        return Ok(());
+    }
+    let sums = scratch.get_mut(..n_sums(&layer.spec)).ok_or(KernelError::Scratch)?;
+    let weights = cast::as_i8(layer.weights);
     let channels = usize::from(layer.spec.c_in);
+    if !sums.is_empty() {
+        sums.fill(0);
+        for pixel in weights.chunks_exact(channels) {
+            for (sum, &w) in sums.iter_mut().zip(pixel) {
+                *sum = sum.wrapping_add((i32::from(w) * i32::from(layer.input_zero[0])) as u32);
+            }
+        }
+    }
     let out_w = usize::from(layer.spec.out_w());
     for (y, row) in output.chunks_exact_mut(out_w * channels).enumerate() {
         let rows = Span::rows(&layer.spec, y);
         for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
-            run_pixel::<M>(layer, input, rows, Span::columns(&layer.spec, x), pixel);
+            let columns = Span::columns(&layer.spec, x);
+            let window = Window::new(layer, (input, weights), rows, columns);
+            if window.is_whole {
+                window.run::<M>(layer, &[], pixel);
+            } else {
+                window.run::<M>(layer, sums, pixel);
+            }
         }
     }
-}
-
-#[inline(always)]
-fn run_pixel<M: Micro>(layer: &Layer<'_>, input: &[i8], rows: Span, columns: Span, output: &mut [i8]) {
-    let spec = &layer.spec;
-    let channels = output.len();
-    let taps = Taps {
-        rows: rows.len(),
-        columns: columns.len(),
-        step: channels,
-        input_row: usize::from(spec.in_w) * channels,
-        weight_row: usize::from(spec.kernel_w) * channels,
-    };
-    let input = &input[(rows.input * usize::from(spec.in_w) + columns.input) * channels..];
-    let weights = &layer.weights[rows.begin * taps.weight_row + columns.begin * channels..];
-    let inside = taps.rows == usize::from(spec.kernel_h) && taps.columns == usize::from(spec.kernel_w);
-
-    let mut fours = output.chunks_exact_mut(4);
-    let mut c = 0;
-    for four in &mut fours {
-        let acc = M::window4(&input[c..], &weights[c..], taps);
-        for (lane, (out, sum)) in four.iter_mut().zip(acc).enumerate() {
-            *out = finish_channel(layer, sum, c + lane, inside, rows, columns);
-        }
-        c += 4;
+    if layer.scales_fast && !layer.clamp.is_full() && channels >= 4 {
+        M::clamp(output, layer.clamp);
     }
-    for out in fours.into_remainder() {
-        let sum = window1(&input[c..], &weights[c..], taps);
-        *out = finish_channel(layer, sum, c, inside, rows, columns);
-        c += 1;
-    }
+    Ok(())
 }
 
-#[inline(always)]
-fn finish_channel(layer: &Layer<'_>, sum: i32, c: usize, inside: bool, rows: Span, columns: Span) -> i8 {
-    let padding = if inside { 0 } else { padding_sum(layer, c, rows, columns) };
-    let sum = sum.wrapping_add(layer.bias[c]).wrapping_add(padding);
-    finish(sum, layer.requant[c], layer.output_zero, layer.clamp)
+/// The part of an output pixel's window that lies on the plane.
+pub(super) struct Window<'a> {
+    pub taps: Taps,
+    /// From the first tap on.
+    pub input: &'a [i8],
+    pub weights: &'a [i8],
+    /// Nothing of it lies beside the plane.
+    is_whole: bool,
 }
 
-/// What taps outside of the plane add: they read the input's zero point.
-fn padding_sum(layer: &Layer<'_>, c: usize, rows: Span, columns: Span) -> i32 {
-    let kernel_w = usize::from(layer.spec.kernel_w);
-    let mut sum = 0i32;
-    for (tap, pixel) in layer.weights.chunks_exact(usize::from(layer.spec.c_in)).enumerate() {
-        let (ky, kx) = (tap / kernel_w, tap % kernel_w);
-        let on_plane = (rows.begin..rows.end).contains(&ky) && (columns.begin..columns.end).contains(&kx);
-        if !on_plane {
-            sum = sum.wrapping_add(i32::from(pixel[c]));
+impl<'a> Window<'a> {
+    #[inline(always)]
+    fn new(
+        layer: &Layer<'_>,
+        (input, weights): (&'a [i8], &'a [i8]),
+        rows: Span,
+        columns: Span,
+    ) -> Window<'a> {
+        let spec = &layer.spec;
+        let taps = Taps::inside(spec, rows, columns);
+        Window {
+            taps,
+            input: &input[rows.input * taps.input_row + columns.input * taps.step..],
+            weights: &weights[rows.begin * taps.weight_row + columns.begin * taps.step..],
+            is_whole: taps.rows == usize::from(spec.kernel_h) && taps.columns == usize::from(spec.kernel_w),
         }
     }
-    sum.wrapping_mul(i32::from(layer.input_zero[0]))
-}
 
-fn window1(input: &[i8], weights: &[i8], taps: Taps) -> i32 {
-    let mut acc = 0i32;
-    for row in 0..taps.rows {
-        let (x, w) = (&input[row * taps.input_row..], &weights[row * taps.weight_row..]);
-        for (&x, &w) in x.iter().step_by(taps.step).zip(w.iter().step_by(taps.step)).take(taps.columns) {
-            acc = acc.wrapping_add(i32::from(x) * i32::from(w));
+    /// All channels of the pixel. A tap beside the plane reads the zero point: the others' inputs have it subtracted then,
+    /// and `sums`, what it adds over the whole window, is added. Empty for a whole window.
+    #[inline(always)]
+    fn run<M: Micro>(&self, layer: &Layer<'_>, sums: &[u32], output: &mut [i8]) {
+        let finish = |channel: &Channel, twice_sum| channel.finish(twice_sum, layer.output_zero, layer.clamp);
+        if output.len() < 4 {
+            self.each(layer, sums, output, finish);
+        } else if layer.scales_fast {
+            M::window(self, layer, sums, output);
+        } else {
+            self.each_four::<M>(layer, sums, output, finish);
         }
     }
-    acc
+
+    /// One channel after the other.
+    fn each(&self, layer: &Layer<'_>, sums: &[u32], output: &mut [i8], finish: impl Fn(&Channel, i32) -> i8) {
+        let zero = i32::from(if sums.is_empty() { 0 } else { layer.input_zero[0] });
+        for (c, out) in output.iter_mut().enumerate() {
+            let products = self.taps.of(&self.input[c..]).zip(self.taps.of_weights(&self.weights[c..]));
+            let start = sums.get(c).map_or(0, |&sum| sum as i32);
+            let sum = products.fold(start, |sum, (x, w)| {
+                sum.wrapping_add((i32::from(x) - zero).wrapping_mul(i32::from(w)))
+            });
+            *out = finish(&layer.channels[c], sum.wrapping_mul(2));
+        }
+    }
+
+    /// Four channels after the other; there are at least four.
+    #[inline(always)]
+    pub fn each_four<M: Micro>(
+        &self,
+        layer: &Layer<'_>,
+        sums: &[u32],
+        output: &mut [i8],
+        finish: impl Fn(&Channel, i32) -> i8,
+    ) {
+        let zero = if sums.is_empty() { 0 } else { layer.input_zero[0] };
+        let channels = output.len();
+        for c in (0..channels).step_by(4) {
+            // The last four channels are four too: some are computed twice.
+            let c = c.min(channels - 4);
+            let acc = M::window4(&self.input[c..], &self.weights[c..], self.taps, zero);
+            let lanes = output[c..c + 4].iter_mut().zip(&layer.channels[c..c + 4]).zip(acc);
+            for (lane, ((out, channel), sum)) in lanes.enumerate() {
+                let start = sums.get(c + lane).map_or(0, |&sum| sum as i32);
+                *out = finish(channel, sum.wrapping_add(start).wrapping_mul(2));
+            }
+        }
+    }
 }

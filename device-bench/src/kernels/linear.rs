@@ -1,29 +1,99 @@
-//! Fully connected: four outputs share each input.
+//! Fully connected: eight outputs share each input, which is widened to 16 bits once.
 
-use super::Layer;
 use super::micro::Micro;
-use crate::quant::finish;
+use super::pack::{LINEAR_BLOCK, Runs, SAFE_ELEMENTS, run_words};
+use super::{KernelError, Layer, cast};
+use crate::layer::LayerSpec;
 
-pub(super) fn run<M: Micro>(layer: &Layer<'_>, input: &[i8], output: &mut [i8]) {
-    let len = input.len();
-    let mut rows = layer.weights.chunks_exact(4 * len);
-    let mut channel = 0;
-    for four in &mut rows {
-        let (low, high) = four.split_at(2 * len);
-        let ((a, b), (c, d)) = (low.split_at(len), high.split_at(len));
-        store(layer, &M::dot_narrow(input, [a, b, c, d]), channel, output);
-        channel += 4;
+/// Elements of the input that are widened at once.
+const PIECE: usize = 2048;
+
+/// Channels whose sums are kept where the input comes in pieces.
+const CHANNELS: usize = 512;
+
+const _: () = assert!(CHANNELS.is_multiple_of(LINEAR_BLOCK));
+
+/// Words of the input, and sums where it comes in pieces.
+pub(super) const fn scratch_bytes(spec: &LayerSpec) -> usize {
+    let len = Runs::of(spec).len;
+    let words = 4 * run_words(if len < PIECE { len } else { PIECE });
+    if len <= SAFE_ELEMENTS {
+        return words;
     }
-    for row in rows.remainder().chunks_exact(len) {
-        store(layer, &M::dot_narrow(input, [row]), channel, output);
-        channel += 1;
-    }
+    let c_out = spec.c_out as usize;
+    words + 4 * if c_out < CHANNELS { c_out } else { CHANNELS }
 }
 
+#[inline(never)]
+pub(super) fn run<M: Micro>(
+    layer: &Layer<'_>,
+    input: &[i8],
+    output: &mut [i8],
+    scratch: &mut [u8],
+) -> Result<(), KernelError> {
+    let words = Runs::of(&layer.spec).words();
+    let weights = cast::as_words(layer.weights).ok_or(KernelError::Shape)?;
+    let scratch = cast::as_words_mut(scratch).ok_or(KernelError::Scratch)?;
+    let (x, sums) = scratch.split_at_mut(run_words(input.len().min(PIECE)));
+    let most = if layer.sums_fit { PIECE } else { SAFE_ELEMENTS };
+    let finish = |c: usize, sum: i32| {
+        let (channel, twice_sum) = (&layer.channels[c], sum.wrapping_mul(2));
+        if layer.scales_fast {
+            layer.clamp.apply(i32::from(M::finish(channel, twice_sum, layer.output_zero)))
+        } else {
+            channel.finish(twice_sum, layer.output_zero, layer.clamp)
+        }
+    };
+    if input.len() <= most {
+        M::widen1(input, x);
+        multiply::<M>(x, weights, (words, 0), 0..output.len(), layer.channels.len(), |c, sum| {
+            output[c] = finish(c, sum)
+        });
+        return Ok(());
+    }
+    for (block, output) in output.chunks_mut(CHANNELS).enumerate() {
+        let first = block * CHANNELS;
+        let sums = &mut sums[..output.len()];
+        sums.fill(0);
+        for from in (0..input.len()).step_by(most) {
+            let piece = &input[from..input.len().min(from + most)];
+            let x = &mut x[..run_words(piece.len())];
+            M::widen1(piece, x);
+            let channels = first..first + output.len();
+            multiply::<M>(x, weights, (words, from / 2), channels, layer.channels.len(), |c, sum| {
+                sums[c - first] = sums[c - first].wrapping_add(sum as u32);
+            });
+        }
+        for (c, (output, &sum)) in (first..).zip(output.iter_mut().zip(sums.iter())) {
+            *output = finish(c, sum as i32);
+        }
+    }
+    Ok(())
+}
+
+/// Calls `put(channel, sum)` for `channels`, which start at a block of eight.
+///
+/// `weights` have `words` a channel pair, of which those from `from` on belong to `x`.
 #[inline(always)]
-fn store(layer: &Layer<'_>, acc: &[i32], channel: usize, output: &mut [i8]) {
-    let parameters = layer.bias[channel..].iter().zip(&layer.requant[channel..]);
-    for ((&sum, (&bias, &requant)), out) in acc.iter().zip(parameters).zip(&mut output[channel..]) {
-        *out = finish(sum.wrapping_add(bias), requant, layer.output_zero, layer.clamp);
+fn multiply<M: Micro>(
+    x: &[u32],
+    weights: &[u32],
+    (words, from): (usize, usize),
+    channels: core::ops::Range<usize>,
+    c_out: usize,
+    mut put: impl FnMut(usize, i32),
+) {
+    const PAIRS: usize = LINEAR_BLOCK / 2;
+    for first in channels.clone().step_by(LINEAR_BLOCK) {
+        let at = first / 2 * words;
+        if first + LINEAR_BLOCK <= c_out {
+            let sums = M::block8(x, &weights[at + PAIRS * from..][..PAIRS * x.len()]);
+            (first..).zip(sums).for_each(|(c, sum)| put(c, sum));
+            continue;
+        }
+        for (c, at) in (first..channels.end).step_by(2).zip((at..).step_by(words)) {
+            let sums = M::pair1::<1>(x, &weights[at + from..][..x.len()]);
+            (c..channels.end).zip(sums).for_each(|(c, sum)| put(c, sum));
+        }
     }
 }

@@ -8,65 +8,106 @@ mod avg_pool;
 pub(crate) mod cast;
 mod conv;
 mod depthwise;
+#[cfg(not(any(thumb2, thumb1)))]
 mod dsp;
+mod gather;
 mod linear;
 mod max_pool;
 mod micro;
+mod pack;
+mod planes;
+#[cfg(any(dsp, thumb2))]
+mod products;
+#[cfg(thumb1)]
+mod thumb1;
+#[cfg(thumb2)]
+mod thumb2;
+
+pub use pack::packed_bytes;
+pub(crate) use pack::{pack, sums_fit};
 
 use crate::layer::{LayerSpec, Op};
-use crate::quant::{Clamp, Requant};
+use crate::quant::{Channel, Clamp, Requant};
 use serde::{Deserialize, Serialize};
 
-/// Changes when any kernel's speed, scratch or weight layout does: a cost table or blob of another revision
-/// is refused.
-pub const KERNEL_REVISION: u32 = 1;
+/// A digest of the kernels' sources, so that it changes when any kernel's speed, scratch or weight layout does: a cost
+/// table or blob of another revision is refused.
+pub const KERNEL_REVISION: u32 = match u32::from_str_radix(env!("EDGESLIM_KERNELS"), 16) {
+    Ok(digest) => digest,
+    Err(_) => panic!("build.rs writes eight hexadecimal digits"),
+};
 
-/// Which inner loops run a layer.
+/// Which inner loops run a layer. A board has one set; elsewhere plain Rust takes the place of assembly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KernelSet {
     /// Plain Rust.
     Portable,
-    /// The DSP extension of Armv7E-M and Armv8-M; emulated in plain Rust on any other machine.
+    /// The DSP extension of Armv7E-M and Armv8-M.
     Dsp,
+    /// Armv7-M and Armv8-M without it.
+    Thumb2,
+    /// Armv6-M and Armv8-M baseline.
+    Thumb1,
 }
 
 impl KernelSet {
     /// The fastest set of the machine that this is compiled for.
-    pub const NATIVE: KernelSet = if dsp::NATIVE { KernelSet::Dsp } else { KernelSet::Portable };
+    pub const NATIVE: KernelSet = if cfg!(dsp) {
+        KernelSet::Dsp
+    } else if cfg!(thumb2) {
+        KernelSet::Thumb2
+    } else if cfg!(thumb1) {
+        KernelSet::Thumb1
+    } else {
+        KernelSet::Portable
+    };
 
     /// The name in tables and files.
     pub const fn name(self) -> &'static str {
         match self {
             KernelSet::Portable => "portable",
             KernelSet::Dsp => "dsp",
+            KernelSet::Thumb2 => "thumb2",
+            KernelSet::Thumb1 => "thumb1",
         }
     }
 }
 
-/// One layer with its parameters, ready to run.
+/// One layer with its parameters, ready to run: made of checked ones only, as its kernels rely on them.
 #[derive(Debug, Clone, Copy)]
 pub struct Layer<'a> {
-    /// The shape.
-    pub spec: LayerSpec,
+    /// The shape; it passes [`LayerSpec::check`].
+    pub(crate) spec: LayerSpec,
     /// Zero points of the inputs; only an add reads the second.
-    pub input_zero: [i8; 2],
+    pub(crate) input_zero: [i8; 2],
     /// Zero point of the output; pools keep their input's and ignore it.
-    pub output_zero: i8,
+    pub(crate) output_zero: i8,
     /// The activation function.
-    pub clamp: Clamp,
-    /// As [`Op`] says; empty for layers without.
-    pub weights: &'a [i8],
+    pub(crate) clamp: Clamp,
+    /// [`packed_bytes`] of weights, 4-aligned; empty for layers without.
+    pub(crate) weights: &'a [u8],
     /// `[c_out]`, the input's zero point folded in by [`fold_bias`]; empty for layers without weights.
-    pub bias: &'a [i32],
-    /// `[c_out]`; for an add the two inputs' and the output's; empty for pools.
-    pub requant: &'a [Requant],
+    pub(crate) channels: &'a [Channel],
+    /// The scales of an add's two inputs and of its output; empty for other layers.
+    pub(crate) scales: &'a [Requant],
+    /// Whether two channels can share their sums over a whole patch, see [`pack`]: not where many weights are large.
+    pub(crate) sums_fit: bool,
+    /// Whether [`Channel::is_fast`] holds for every channel.
+    pub(crate) scales_fast: bool,
+}
+
+impl Layer<'_> {
+    /// The shape.
+    pub const fn spec(&self) -> LayerSpec {
+        self.spec
+    }
 }
 
 /// Why a layer did not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum KernelError {
-    /// A slice disagrees with the shape, or the shape is invalid.
+    /// A slice disagrees with the shape.
     #[error("a tensor's length disagrees with the layer's shape")]
     Shape,
     /// The scratch is smaller than [`scratch_bytes`] or not 4-aligned.
@@ -78,11 +119,24 @@ pub enum KernelError {
 pub const fn scratch_bytes(spec: &LayerSpec) -> usize {
     match spec.op {
         Op::Conv => conv::scratch_bytes(spec),
-        Op::Depthwise | Op::Linear | Op::AvgPool | Op::MaxPool | Op::Add => 0,
+        Op::Linear => linear::scratch_bytes(spec),
+        Op::Add => add::scratch_bytes(spec),
+        Op::Depthwise => depthwise::scratch_bytes(spec),
+        Op::AvgPool | Op::MaxPool => 0,
     }
 }
 
-/// Entries of [`Layer::requant`].
+/// Entries of [`Layer::channels`].
+pub const fn n_channels(spec: &LayerSpec) -> usize {
+    n_bias(spec)
+}
+
+/// Entries of [`Layer::scales`].
+pub const fn n_scales(spec: &LayerSpec) -> usize {
+    if matches!(spec.op, Op::Add) { 3 } else { 0 }
+}
+
+/// Scales of a layer in TFLite semantics: one an output channel, three for an add.
 pub const fn n_requant(spec: &LayerSpec) -> usize {
     match spec.op {
         Op::Conv | Op::Depthwise | Op::Linear => spec.c_out as usize,
@@ -91,7 +145,7 @@ pub const fn n_requant(spec: &LayerSpec) -> usize {
     }
 }
 
-/// Entries of [`Layer::bias`].
+/// Biases of a layer in TFLite semantics: one an output channel.
 pub const fn n_bias(spec: &LayerSpec) -> usize {
     match spec.op {
         Op::Conv | Op::Depthwise | Op::Linear => spec.c_out as usize,
@@ -114,36 +168,42 @@ pub fn fold_bias(spec: &LayerSpec, weights: &[i8], c: usize, bias: i32, input_ze
     bias.wrapping_sub(total.wrapping_mul(i32::from(input_zero)))
 }
 
-/// Runs one layer.
+/// Runs one layer; on a board always with [`KernelSet::NATIVE`], which gives the same bytes.
 ///
 /// - `inputs`: `[in_h, in_w, c_in]` each; the second is read by an add only
 /// - `output`: `[out_h, out_w, c_out]`
 /// - `scratch`: at least [`scratch_bytes`], 4-aligned; its contents do not matter
 ///
 /// # Errors
-/// [`KernelError`] if the shape is invalid or a slice disagrees with it; nothing was written then.
+/// [`KernelError`] if a slice disagrees with the shape; nothing was written then.
 pub fn run(
-    set: KernelSet,
+    #[cfg_attr(any(thumb1, thumb2), expect(unused, reason = "there is one set"))] set: KernelSet,
     layer: &Layer<'_>,
     inputs: [&[i8]; 2],
     output: &mut [i8],
     scratch: &mut [u8],
 ) -> Result<(), KernelError> {
     let spec = &layer.spec;
-    spec.check().map_err(|_| KernelError::Shape)?;
+    debug_assert_eq!(spec.check(), Ok(()));
     let fits = inputs[0].len() == spec.input_bytes()
         && (spec.op != Op::Add || inputs[1].len() == spec.input_bytes())
         && output.len() == spec.output_bytes()
-        && layer.weights.len() == spec.weight_bytes()
-        && layer.bias.len() == n_bias(spec)
-        && layer.requant.len() == n_requant(spec);
+        && layer.weights.len() == packed_bytes(spec)
+        && layer.channels.len() == n_channels(spec)
+        && layer.scales.len() == n_scales(spec);
     if !fits {
         return Err(KernelError::Shape);
     }
     let scratch = scratch.get_mut(..scratch_bytes(spec)).ok_or(KernelError::Scratch)?;
+    #[cfg(thumb2)]
+    return dispatch::<thumb2::Thumb2>(layer, inputs, output, scratch);
+    #[cfg(thumb1)]
+    return dispatch::<thumb1::Thumb1>(layer, inputs, output, scratch);
+    #[cfg(not(any(thumb1, thumb2)))]
     match set {
-        KernelSet::Portable => dispatch::<micro::Portable>(layer, inputs, output, scratch),
         KernelSet::Dsp => dispatch::<dsp::Dsp>(layer, inputs, output, scratch),
+        _ if cfg!(dsp) => dispatch::<dsp::Dsp>(layer, inputs, output, scratch),
+        _ => dispatch::<micro::Portable>(layer, inputs, output, scratch),
     }
 }
 
@@ -155,11 +215,11 @@ fn dispatch<M: micro::Micro>(
 ) -> Result<(), KernelError> {
     match layer.spec.op {
         Op::Conv => return conv::run::<M>(layer, inputs[0], output, scratch),
-        Op::Depthwise => depthwise::run::<M>(layer, inputs[0], output),
-        Op::Linear => linear::run::<M>(layer, inputs[0], output),
-        Op::AvgPool => avg_pool::run(layer, inputs[0], output),
-        Op::MaxPool => max_pool::run(layer, inputs[0], output),
-        Op::Add => add::run(layer, inputs, output),
+        Op::Depthwise => return depthwise::run::<M>(layer, inputs[0], output, scratch),
+        Op::Linear => return linear::run::<M>(layer, inputs[0], output, scratch),
+        Op::AvgPool => avg_pool::run::<M>(layer, inputs[0], output),
+        Op::MaxPool => max_pool::run::<M>(layer, inputs[0], output),
+        Op::Add => return add::run::<M>(layer, inputs, output, scratch),
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
 //! Writes a blob; the quantiser on the host calls this.
 
-use super::record::{HEADER_BYTES, RECORD_BYTES, Record};
+use super::record::{HEADER_BYTES, RECORD_BYTES, Record, scale_bytes};
 use super::{FORMAT, MAGIC, Model, ModelError, Tensor, TensorRef};
 use crate::crc::crc32;
-use crate::kernels::{KERNEL_REVISION, fold_bias, n_bias, n_requant};
+use crate::kernels::{KERNEL_REVISION, fold_bias, n_bias, n_requant, pack, packed_bytes, sums_fit};
 use crate::layer::LayerSpec;
-use crate::quant::{Clamp, Requant};
+use crate::quant::{Channel, Clamp, Requant};
 
 /// A layer in TFLite semantics.
 #[derive(Debug, Clone, Copy)]
@@ -20,9 +20,10 @@ pub struct LayerDesc<'a> {
     pub scratch: u32,
     /// The activation function.
     pub clamp: Clamp,
-    /// As [`crate::Op`] says; empty for layers without.
+    /// As [`crate::Op`] says; empty for layers without. Those of a convolution or linear layer are -127 at least, as
+    /// TFLite's are.
     pub weights: &'a [i8],
-    /// `[c_out]`, at scale `input * weight`, zero point 0; empty for layers without weights.
+    /// `[c_out]`, at scale `input * weight`, zero point 0; within 29 bits; empty for layers without weights.
     pub bias: &'a [i32],
     /// `[c_out]`; for an add the two inputs' and the output's; empty for pools.
     pub requant: &'a [Requant],
@@ -49,15 +50,14 @@ pub fn encoded_len(model: &ModelDesc<'_>) -> usize {
 /// Bytes of the blob of a model with these layers: what it will take of the flash.
 pub fn blob_bytes<'a>(specs: impl Iterator<Item = &'a LayerSpec>) -> usize {
     let layers = specs.map(|spec| {
-        let words = n_bias(spec) * 4 + n_requant(spec) * size_of::<Requant>();
-        words.saturating_add(aligned(spec.weight_bytes())).saturating_add(RECORD_BYTES)
+        scale_bytes(spec).saturating_add(aligned(packed_bytes(spec))).saturating_add(RECORD_BYTES)
     });
     layers.fold(HEADER_BYTES, usize::saturating_add)
 }
 
 /// Writes `model` to the start of `blob`, which must be 4-aligned, and checks it; returns its length.
 ///
-/// The input's zero point is folded into the bias here.
+/// The input's zero point is folded into the bias and weights are packed here.
 ///
 /// # Errors
 /// [`ModelError`] if the buffer is shorter than [`encoded_len`] or misaligned, or [`Model::parse`] would refuse
@@ -92,30 +92,35 @@ fn agrees(layer: &LayerDesc<'_>) -> bool {
 }
 
 fn write_parameters(layer: &LayerDesc<'_>, blob: &mut [u8], at: &mut usize) -> Option<Record> {
-    let bias_at = *at as u32;
-    for (c, &bias) in layer.bias.iter().enumerate() {
-        let folded = fold_bias(&layer.spec, layer.weights, c, bias, layer.inputs[0].zero_point);
-        *at = put(blob, *at, &folded.to_le_bytes())?;
+    let scales_at = *at as u32;
+    let mut scales_fast = true;
+    if layer.bias.is_empty() {
+        for scale in layer.requant {
+            *at = put_words(blob, *at, &[scale.multiplier, scale.shift])?;
+        }
+        // Of an add, the last one is the output's.
+        scales_fast = layer.requant.last().is_none_or(|&scale| Channel::new(0, scale).is_fast());
     }
-    let requant_at = *at as u32;
-    for requant in layer.requant {
-        *at = put(blob, *at, &requant.multiplier.to_le_bytes())?;
-        *at = put(blob, *at, &requant.shift.to_le_bytes())?;
+    for (c, (&bias, &requant)) in layer.bias.iter().zip(layer.requant).enumerate() {
+        let folded = fold_bias(&layer.spec, layer.weights, c, bias, layer.inputs[0].zero_point);
+        let channel = Channel::new(folded, requant);
+        scales_fast &= channel.is_fast();
+        *at = put_words(blob, *at, &[channel.twice_bias, channel.multiplier, channel.shift_but_one])?;
     }
     let weights_at = *at as u32;
-    for &weight in layer.weights {
-        *at = put(blob, *at, &weight.to_le_bytes())?;
-    }
-    *at = aligned(*at);
+    let len = packed_bytes(&layer.spec);
+    pack(&layer.spec, layer.weights, blob.get_mut(*at..*at + len)?)?;
+    *at = aligned(*at + len);
     Some(Record {
         spec: layer.spec,
         inputs: layer.inputs,
         output: layer.output,
         scratch: layer.scratch,
         clamp: layer.clamp,
-        bias_at,
-        requant_at,
+        scales_at,
         weights_at,
+        sums_fit: sums_fit(&layer.spec, layer.weights),
+        scales_fast,
     })
 }
 
@@ -132,6 +137,11 @@ fn write_header(model: &ModelDesc<'_>, blob: &mut [u8]) -> Option<()> {
         put(blob, 4 * i, &word.to_le_bytes())?;
     }
     Some(())
+}
+
+/// Writes `words` at `at`; returns where they end.
+fn put_words(blob: &mut [u8], at: usize, words: &[i32]) -> Option<usize> {
+    words.iter().try_fold(at, |at, word| put(blob, at, &word.to_le_bytes()))
 }
 
 /// Writes `bytes` at `at`; returns where they end.

@@ -4,6 +4,7 @@ use super::record::{HEADER_BYTES, RECORD_BYTES, Record, range};
 use super::{FORMAT, MAGIC, Model, ModelError, Placement, Tensor};
 use crate::crc::crc32;
 use crate::kernels::KERNEL_REVISION;
+use crate::quant::Channel;
 use core::ops::Range;
 
 /// Bytes that the checksum does not cover.
@@ -92,7 +93,10 @@ fn check_layer(model: &Model<'_>, record: &Record, layer_idx: u32) -> Result<(),
         return Err(ModelError::Placement { layer_idx });
     }
     let layer = record.layer(model.blob).ok_or(ModelError::Parameters { layer_idx })?;
-    let in_range = layer.requant.iter().all(|requant| requant.is_valid());
+    let is_fast = |channel: &Channel| channel.is_fast() || !layer.scales_fast;
+    let in_range = layer.scales.iter().all(|scale| scale.is_valid())
+        && layer.channels.iter().all(|channel| channel.is_valid() && is_fast(channel))
+        && layer.scales.last().is_none_or(|&scale| is_fast(&Channel::new(0, scale)));
     if !in_range || layer.clamp.min > layer.clamp.max {
         return Err(ModelError::Parameters { layer_idx });
     }

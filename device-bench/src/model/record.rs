@@ -1,9 +1,9 @@
 //! One layer's record in the blob: a fixed number of words, and what it points to.
 
 use super::Placement;
-use crate::kernels::{Layer, cast, n_bias, n_requant, scratch_bytes};
+use crate::kernels::{Layer, cast, n_channels, n_scales, packed_bytes, scratch_bytes};
 use crate::layer::{LayerSpec, Op, Padding};
-use crate::quant::{Clamp, Requant};
+use crate::quant::{Channel, Clamp, Requant};
 use core::ops::Range;
 use serde::{Deserialize, Serialize};
 
@@ -27,10 +27,15 @@ pub(super) struct Record {
     pub output: TensorRef,
     pub scratch: u32,
     pub clamp: Clamp,
-    pub bias_at: u32,
-    pub requant_at: u32,
+    pub scales_at: u32,
     pub weights_at: u32,
+    pub sums_fit: bool,
+    pub scales_fast: bool,
 }
+
+/// [`Layer::sums_fit`] and [`Layer::scales_fast`] in a record's word.
+const SUMS_FIT: u32 = 1;
+const SCALES_FAST: u32 = 2;
 
 impl Record {
     pub fn encode(&self) -> [u8; RECORD_BYTES] {
@@ -49,9 +54,9 @@ impl Record {
             self.scratch,
             bytes(self.inputs[0].zero_point, self.inputs[1].zero_point, self.output.zero_point, 0),
             bytes(self.clamp.min, self.clamp.max, 0, 0),
-            self.bias_at,
-            self.requant_at,
+            self.scales_at,
             self.weights_at,
+            if self.sums_fit { SUMS_FIT } else { 0 } | if self.scales_fast { SCALES_FAST } else { 0 },
         ];
         let mut record = [0; RECORD_BYTES];
         for (target, word) in record.as_chunks_mut::<4>().0.iter_mut().zip(words) {
@@ -90,9 +95,10 @@ impl Record {
             output: TensorRef { offset: word(6), zero_point: zero_out },
             scratch: word(7),
             clamp: Clamp { min, max },
-            bias_at: word(10),
-            requant_at: word(11),
-            weights_at: word(12),
+            scales_at: word(10),
+            weights_at: word(11),
+            sums_fit: word(12) & SUMS_FIT != 0,
+            scales_fast: word(12) & SCALES_FAST != 0,
         })
     }
 
@@ -100,20 +106,26 @@ impl Record {
     pub fn layer<'a>(&self, blob: &'a [u8]) -> Option<Layer<'a>> {
         let spec = self.spec;
         let bytes = |at: u32, len: usize| blob.get(range(at, len)?);
+        let scales = blob.get(self.scales()?)?;
+        if !self.weights_at.is_multiple_of(4) {
+            return None;
+        }
         Some(Layer {
             spec,
             input_zero: self.inputs.map(|input| input.zero_point),
             output_zero: self.output.zero_point,
             clamp: self.clamp,
-            weights: cast::as_i8(bytes(self.weights_at, spec.weight_bytes())?),
-            bias: cast::as_i32(bytes(self.bias_at, n_bias(&spec).checked_mul(4)?)?)?,
-            requant: cast::as_requant(blob.get(self.scales()?)?)?,
+            weights: bytes(self.weights_at, packed_bytes(&spec))?,
+            channels: cast::as_channels(scales.get(..n_channels(&spec) * size_of::<Channel>())?)?,
+            scales: cast::as_requant(scales.get(n_channels(&spec) * size_of::<Channel>()..)?)?,
+            sums_fit: self.sums_fit,
+            scales_fast: self.scales_fast,
         })
     }
 
-    /// Where the table of scales lies in the blob; `None` where it ends beyond 32 bits.
+    /// Where the table of channels or scales lies in the blob; `None` where it ends beyond 32 bits.
     pub fn scales(&self) -> Option<Range<usize>> {
-        range(self.requant_at, n_requant(&self.spec).checked_mul(size_of::<Requant>())?)
+        range(self.scales_at, scale_bytes(&self.spec))
     }
 
     /// Where the layer works; `None` where a range ends beyond 32 bits.
@@ -129,6 +141,11 @@ impl Record {
             scratch: range(self.scratch, scratch_bytes(spec))?,
         })
     }
+}
+
+/// Bytes of the table of channels or scales.
+pub(super) const fn scale_bytes(spec: &LayerSpec) -> usize {
+    n_channels(spec) * size_of::<Channel>() + n_scales(spec) * size_of::<Requant>()
 }
 
 /// `len` bytes from `start`; all empty ranges are `0..0`.

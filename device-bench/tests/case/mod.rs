@@ -77,6 +77,53 @@ pub fn random_spec(random: &mut Random, op: Op) -> LayerSpec {
     }
 }
 
+/// Shapes that the random ones are too small for: patches and inputs in pieces, planes in strips, and planes that are too wide
+/// for them, rows that end within groups of pixels.
+pub fn large_specs() -> Vec<LayerSpec> {
+    let conv = |h, w, c_in, c_out, kernel, stride| {
+        LayerSpec::conv(h, w, c_in, c_out, kernel, stride, Padding::all(kernel / 2))
+    };
+    let depthwise = |h, w, channels, kernel, stride, padding| {
+        LayerSpec::depthwise(h, w, channels, kernel, stride, Padding::all(padding))
+    };
+    let beside =
+        |spec: LayerSpec| LayerSpec { padding: Padding { bottom: 1, right: 1, ..Padding::NONE }, ..spec };
+    vec![
+        conv(5, 7, 64, 6, 3, 1),
+        conv(4, 5, 96, 5, 3, 1),
+        conv(3, 5, 128, 7, 3, 1),
+        conv(3, 4, 129, 3, 3, 2),
+        conv(5, 3, 70, 131, 3, 1),
+        conv(2, 3, 1500, 4, 1, 1),
+        conv(1, 1, 900, 9, 1, 1),
+        conv(1, 3, 12, 5, 3, 1),
+        conv(33, 30, 3, 8, 3, 2),
+        conv(12, 13, 5, 4, 7, 1),
+        conv(9, 21, 8, 6, 5, 1),
+        beside(conv(16, 16, 4, 9, 3, 2)),
+        LayerSpec { kernel_h: 10, kernel_w: 4, ..conv(49, 10, 1, 12, 3, 2) },
+        LayerSpec::linear(1500, 9),
+        LayerSpec::linear(2100, 20),
+        LayerSpec::linear(4500, 11),
+        LayerSpec::linear(600, 530),
+        depthwise(48, 48, 8, 3, 1, 1),
+        depthwise(47, 30, 6, 3, 2, 1),
+        depthwise(30, 61, 5, 3, 1, 1),
+        depthwise(9, 100, 4, 3, 1, 1),
+        depthwise(20, 110, 7, 3, 2, 1),
+        depthwise(7, 140, 4, 3, 1, 1),
+        depthwise(6, 9, 13, 3, 1, 2),
+        depthwise(8, 9, 9, 3, 1, 0),
+        depthwise(11, 8, 12, 5, 1, 2),
+        depthwise(10, 10, 6, 7, 2, 3),
+        beside(depthwise(24, 24, 10, 3, 2, 0)),
+        LayerSpec::global_avg_pool(20, 20, 6),
+        LayerSpec::global_avg_pool(25, 5, 64),
+        LayerSpec { op: Op::MaxPool, ..depthwise(20, 20, 18, 3, 2, 1) },
+        LayerSpec::add(20, 20, 11),
+    ]
+}
+
 pub fn random_case(random: &mut Random, op: Op) -> Case {
     let spec = random_spec(random, op);
     random_case_of(random, spec)
@@ -100,11 +147,22 @@ pub fn random_case_of(random: &mut Random, spec: LayerSpec) -> Case {
         spec,
         zeros: [random.int8(), random.int8(), random.int8()],
         clamp: Clamp { min: low.min(high), max: low.max(high) },
-        weights: random.int8s(spec.weight_bytes()),
+        weights: random.int8s(spec.weight_bytes()).into_iter().map(|w| w.max(-127)).collect(),
         bias,
         requant,
         inputs: [random.int8s(spec.input_bytes()), random.int8s(spec.input_bytes())],
     }
+}
+
+/// Every product as large as it can be, and of one sign: sums of a pair of channels do not fit where there are many.
+pub fn extreme_case_of(random: &mut Random, spec: LayerSpec) -> Case {
+    let mut case = random_case_of(random, spec);
+    for requant in case.requant.iter_mut().filter(|_| spec.op != Op::Add) {
+        requant.shift = random.within(-18, -9) as i32;
+    }
+    case.weights.iter_mut().enumerate().for_each(|(i, w)| *w = if i % 7 == 0 { -127 } else { 127 });
+    case.inputs[0].fill(i8::MIN);
+    case
 }
 
 impl Case {

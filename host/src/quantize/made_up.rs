@@ -10,7 +10,7 @@ pub fn made_up(lowered: &Lowered) -> Int8Network {
     let layers = lowered.layers.iter().map(|layer| Int8Layer {
         lowered: layer.clone(),
         clamp: Clamp::FULL,
-        weights: (0..layer.spec.weight_bytes()).map(|i| (i * 37 % 255) as u8 as i8).collect(),
+        weights: (0..layer.spec.weight_bytes()).map(|i| ((i * 37 % 255) as i32 - 127) as i8).collect(),
         bias: vec![0; n_bias(&layer.spec)],
         requant: vec![Requant { multiplier: 1 << 30, shift: -8 }; n_requant(&layer.spec)],
     });

@@ -22,7 +22,7 @@ pub fn parse(input: &[u8]) -> bool {
     let mut macs: u64 = 0;
     for layer_idx in 0..model.n_layers() {
         let (layer, _) = model.layer(layer_idx).expect("a parsed model's layers can be read");
-        macs += layer.spec.macs();
+        macs += layer.spec().macs();
     }
     assert!(model.layer(model.n_layers()).is_none());
     if model.arena_bytes() > MOST_ARENA || macs > MOST_MACS {
