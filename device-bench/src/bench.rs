@@ -76,15 +76,28 @@ pub fn measure(clock: &mut impl Clock, plan: &Plan, samples: &mut [u64], mut cal
     Timing { cold_ticks, empty_ticks, n_calls, n_samples: n_samples as u8 }
 }
 
+/// An instruction that does nothing and that no compiler writes: an emulator can tell where a window begins and ends.
+macro_rules! mark {
+    ($instruction:literal) => {
+        #[cfg(target_arch = "arm")]
+        // SAFETY: a register is set to what it is.
+        unsafe {
+            core::arch::asm!($instruction, options(nomem, nostack, preserves_flags));
+        }
+    };
+}
+
 /// Ticks of `n_calls` calls in a row, with what restarting and reading the clock takes.
 ///
 /// The same code for every call, an empty one too, so that the difference of two windows is the calls' alone.
 #[inline(never)]
 pub fn window(clock: &mut impl Clock, n_calls: u32, call: &mut dyn FnMut()) -> u64 {
     clock.restart();
+    mark!("mov r11, r11");
     for _ in 0..n_calls {
         call();
     }
+    mark!("mov r10, r10");
     let reading = clock.read();
     clock.ticks(reading)
 }

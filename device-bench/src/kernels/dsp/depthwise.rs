@@ -165,7 +165,7 @@ fn start_strip(
         target: words[at..].as_mut_ptr(),
         plane_bytes,
         pairs,
-        flags: left | 2 * last | 4 * behind,
+        flags: left + 2 * last + 4 * behind,
         padding,
         n_rows,
         input_row_bytes: in_w * channels,
