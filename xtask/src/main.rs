@@ -1,6 +1,8 @@
 //! What a person types in this repository: `cargo xtask demo`, `cargo xtask test` and others.
 
+mod bench_kernels;
 mod bench_training;
+mod cmsis_nn;
 mod cuda;
 mod demo;
 mod firmware;
@@ -24,8 +26,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Compare the int8 kernels with CMSIS-NN's committed figures, in instructions and modelled cycles of the virtual boards.
+    BenchKernels(bench_kernels::Options),
     /// Compare the speed of training with PyTorch's on the CPU: installs PyTorch, takes 50 minutes at most.
     BenchTraining(bench_training::Options),
+    /// Build CMSIS-NN, count it as `bench-kernels` counts, and write its figures: device-bench/baselines/networks.csv.
+    CmsisNn,
     /// Install what is missing, then run the whole pipeline on an emulated Cortex-M4: runs/demo.
     Demo {
         /// Start anew instead of skipping what an earlier demo did.
@@ -58,7 +64,15 @@ enum Task {
 
 fn main() -> Result<()> {
     match Cli::parse().task {
+        Task::BenchKernels(options) => {
+            setup::everything()?;
+            bench_kernels::run(&options)
+        }
         Task::BenchTraining(options) => bench_training::run(&options),
+        Task::CmsisNn => {
+            setup::everything()?;
+            cmsis_nn::run()
+        }
         Task::Demo { fresh } => {
             setup::everything()?;
             demo::demo(if fresh { demo::Start::Fresh } else { demo::Start::Resume })

@@ -8,6 +8,7 @@
 //! for by serial numbers such as `mps2-an386 drop@1200` ([`Fault`]).
 
 mod cortex;
+pub mod cycles;
 mod dap;
 mod debug_module;
 mod faults;
@@ -38,6 +39,10 @@ pub const VENDOR_ID: u16 = 0xF055;
 
 /// The oldest QEMU that passes this crate's tests.
 pub const MIN_QEMU: (u32, u32) = (7, 2);
+
+/// A variable of the environment that holds a QEMU plugin with its arguments, for every board that is started:
+/// `libwindow_counts.so,out=FILE` counts what [`cycles`] prices.
+pub const PLUGIN: &str = "EDGESLIM_QEMU_PLUGIN";
 
 /// Why a virtual board does not start or answer.
 #[derive(Debug, thiserror::Error)]

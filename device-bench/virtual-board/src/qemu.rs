@@ -238,6 +238,9 @@ fn spawn(machine: &Machine, stderr: File) -> Result<(Child, [UnixStream; 3])> {
     command.args(["-M", machine.name, "-accel", "tcg", "-S"]).args(machine.arguments());
     command.args(["-icount", &format!("shift={ICOUNT_SHIFT}")]);
     command.args(["-nodefaults", "-display", "none", "-serial", "none", "-monitor", "none"]);
+    if let Some(plugin) = std::env::var_os(crate::PLUGIN) {
+        command.arg("-plugin").arg(plugin);
+    }
     let [qtest, qmp, gdb] = [UnixStream::pair()?, UnixStream::pair()?, UnixStream::pair()?];
     let (ours, theirs) = ([qtest.0, qmp.0, gdb.0], [qtest.1, qmp.1, gdb.1]);
     for (name, end) in CHARDEVS.iter().zip(&theirs) {

@@ -1,65 +1,226 @@
-//! The int8 kernels beside CMSIS-NN's committed figures, on the virtual boards.
+//! The int8 kernels beside CMSIS-NN's committed figures, on the virtual boards: `cargo xtask bench-kernels`.
 
+mod baseline;
+mod figure;
+mod measure;
 mod networks;
 
 use anyhow::{Context, Result};
-use device_bench::bench::Plan;
-use device_bench::{LayerSpec, Op};
-use edgeslim::board::{Link, ProbeOptions, load};
-use edgeslim::firmware;
+use baseline::Baseline;
+use clap::{Parser, ValueEnum};
+use measure::{Board, Figures};
+use serde::Serialize;
+use std::path::PathBuf;
+use virtual_board::cycles;
+
+#[derive(Parser)]
+struct Arguments {
+    /// Print one JSON array instead of the table.
+    #[arg(long)]
+    json: bool,
+    /// Only these cores.
+    #[arg(long, value_enum)]
+    core: Vec<Core>,
+    /// Draw the Cortex-M4's instructions a multiply-accumulate.
+    #[arg(long)]
+    figure: Option<PathBuf>,
+    /// Print instructions and modelled cycles of each window of a file of the plugin's, and measure nothing.
+    #[arg(long, conflicts_with_all = ["json", "core", "figure"])]
+    counts: Option<PathBuf>,
+    /// Print the layers as `bench.c` of the baselines wants them, behind their names, and measure nothing.
+    #[arg(long, conflicts_with_all = ["json", "core", "figure", "counts"])]
+    shapes: bool,
+}
+
+/// A core with figures of CMSIS-NN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Core {
+    /// Cortex-M4.
+    M4,
+    /// Cortex-M7.
+    M7,
+    /// Cortex-M33.
+    M33,
+    /// Cortex-M3.
+    M3,
+    /// Cortex-M0 and M0+.
+    M0,
+}
+
+impl Core {
+    /// A virtual board, and the target to build for. The micro:bit has too little memory: a Cortex-M3 runs Armv6-M too.
+    fn board(self) -> (&'static str, &'static str) {
+        match self {
+            Core::M4 => ("virtual-m4", "thumbv7em-none-eabihf"),
+            Core::M7 => ("virtual-m7", "thumbv7em-none-eabihf"),
+            Core::M33 => ("virtual-m33", "thumbv8m.main-none-eabihf"),
+            Core::M3 => ("virtual-m3", "thumbv7m-none-eabi"),
+            Core::M0 => ("virtual-m3", "thumbv6m-none-eabi"),
+        }
+    }
+
+    fn column(self, unit: Unit) -> String {
+        let core = format!("{self:?}").to_lowercase();
+        match unit {
+            Unit::Instructions => format!("{core}_instr"),
+            Unit::ModelledCycles => format!("{core}_model_cycles"),
+        }
+    }
+
+    /// What the ratio of a network, and of a layer, is to be at least.
+    fn goals(self, unit: Unit) -> (Option<f64>, Option<f64>) {
+        match (self, unit) {
+            (Core::M4 | Core::M33, Unit::Instructions) => (Some(2.4), Some(1.3)),
+            (Core::M4 | Core::M33, Unit::ModelledCycles) => (Some(2.0), None),
+            (Core::M7, Unit::Instructions) => (None, Some(1.1)),
+            (Core::M7, Unit::ModelledCycles) => (Some(1.5), None),
+            (Core::M3 | Core::M0, Unit::Instructions) => (Some(1.3), Some(1.0)),
+            (Core::M3 | Core::M0, Unit::ModelledCycles) => (None, None),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Unit {
+    Instructions,
+    ModelledCycles,
+}
+
+/// A line of the table.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    core: Core,
+    unit: Unit,
+    what: &'static str,
+    ours: u64,
+    cmsis_nn: u64,
+    ratio: f64,
+    #[serde(skip)]
+    macs: u64,
+    #[serde(skip)]
+    goal: Option<f64>,
+}
 
 fn main() -> Result<()> {
-    let name = std::env::args().nth(1).unwrap_or("virtual-m4".into());
-    let column = std::env::args().nth(2).unwrap_or("m4_instr".into());
-    let mut board = load(&name)?;
-    if let Some(target) = std::env::args().nth(3) {
-        board.target = target;
+    let arguments = Arguments::parse();
+    if let Some(path) = &arguments.counts {
+        let windows = cycles::parse(&std::fs::read_to_string(path)?).context("the file is cut or damaged")?;
+        windows.iter().for_each(|w| println!("{},{}", cycles::instructions(w), cycles::cortex_m4(w)));
+        return Ok(());
     }
-    let elf = firmware::build(&board, &board.memory()?)?;
-    let mut link = Link::open(&board, &elf, &ProbeOptions::default())?;
-    let mut time = |spec: &LayerSpec| -> Result<u64> {
-        let plan = Plan { n_warmups: 1, n_samples: 1, min_sample_ticks: 0 };
-        Ok(link.time_layer_by(spec, plan, 7)?.samples[0])
+    if arguments.shapes {
+        return print_shapes();
+    }
+    let cores = match arguments.core.as_slice() {
+        [] => Core::value_variants(),
+        cores => cores,
     };
-    for (name, layers) in networks::networks() {
-        let mut total = 0;
-        for layer in &layers {
-            let t = time(layer)?;
-            println!("   {layer}: {t} {:.3}", t as f64 / layer.macs() as f64);
-            total += t;
-        }
-        let base = include_str!("../../../device-bench/baselines/networks.csv")
-            .lines()
-            .find(|l| l.starts_with(name))
-            .and_then(|l| l.split(',').nth(2))
-            .context("x")?;
-        println!("{name}: {total} {:.3}", base.parse::<f64>()? / total as f64);
+    let mut rows = Vec::new();
+    for &core in cores {
+        eprintln!("{core:?} ...");
+        rows.extend(compare(core)?);
     }
-    let text = include_str!("../../../device-bench/baselines/cmsis-nn-layers.csv");
-    let mut lines = text.lines().filter(|l| !l.starts_with('#'));
-    let header: Vec<&str> = lines.next().context("h")?.split(',').collect();
-    let at = header.iter().position(|h| *h == column).context("col")?;
-    for line in lines {
-        let f: Vec<&str> = line.split(',').collect();
-        let n = |i: usize| f[i].parse::<u16>().unwrap();
-        let spec = match f[1] {
-            "conv" => {
-                networks::same(Op::Conv, (n(2), n(3)), (n(4), n(5)), (n(6) as u8, n(6) as u8), n(7) as u8)
-            }
-            "depthwise" => networks::same(
-                Op::Depthwise,
-                (n(2), n(3)),
-                (n(4), n(5)),
-                (n(6) as u8, n(6) as u8),
-                n(7) as u8,
-            ),
-            "linear" => LayerSpec::linear(n(4), n(5)),
-            "avg_pool" => LayerSpec::global_avg_pool(n(2), n(3), n(4)),
-            _ => LayerSpec::add(n(2), n(3), n(4)),
-        };
-        let t = time(&spec)?;
-        let base: f64 = f[at].parse()?;
-        println!("{:24} {t:9} {:.3}/MAC  ratio {:.3}", f[0], t as f64 / spec.macs() as f64, base / t as f64);
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&rows)?);
+    } else {
+        print(&rows);
+    }
+    if let Some(path) = arguments.figure {
+        figure::draw(&figure::series(&rows)?, &path)?;
     }
     Ok(())
+}
+
+/// Every network and layer that has a figure of CMSIS-NN on the core.
+fn compare(core: Core) -> Result<Vec<Row>> {
+    let mut board = Board::open(core).with_context(|| format!("{core:?}"))?;
+    let mut rows = Vec::new();
+    // The autoencoder has no goal.
+    let has_goal = |name: &str| !name.starts_with("ad_");
+    for (name, layers) in networks::networks() {
+        let layers = layers.iter().map(|spec| board.time(spec)).collect::<Result<Vec<_>>>()?;
+        let macs = Baseline::networks().figure(name, "macs").unwrap_or(0);
+        let sum: Figures = layers.into_iter().sum();
+        rows.extend(against(core, name, &Baseline::networks(), (sum, macs), |unit| {
+            core.goals(unit).0.filter(|_| has_goal(name))
+        }));
+    }
+    let baseline = Baseline::layers();
+    for name in baseline.names() {
+        let spec = baseline.spec(name)?;
+        let figures = board.time(&spec)?;
+        rows.extend(against(core, name, &baseline, (figures, spec.macs()), |unit| core.goals(unit).1));
+    }
+    Ok(rows)
+}
+
+/// The lines of one network or layer: one for each unit that both sides have.
+fn against(
+    core: Core,
+    what: &'static str,
+    baseline: &Baseline,
+    (ours, macs): (Figures, u64),
+    goal: impl Fn(Unit) -> Option<f64>,
+) -> impl Iterator<Item = Row> {
+    let ours = [(Unit::Instructions, Some(ours.instructions)), (Unit::ModelledCycles, ours.modelled_cycles)];
+    let row = |(unit, ours): (Unit, Option<u64>)| {
+        let (ours, cmsis_nn) = (ours?, baseline.figure(what, &core.column(unit))?);
+        let ratio = cmsis_nn as f64 / ours as f64;
+        Some(Row { core, unit, what, ours, cmsis_nn, ratio, macs, goal: goal(unit) })
+    };
+    ours.map(row).into_iter().flatten()
+}
+
+/// `NAME {OP, h, w, c_in, c_out, kh, kw, stride, top, left, out_h, out_w},`; those of networks as `NETWORK/LAYER`.
+fn print_shapes() -> Result<()> {
+    let of_networks = networks::networks().into_iter().flat_map(|(name, layers)| {
+        layers.into_iter().enumerate().map(move |(i, spec)| (format!("{name}/{i}"), spec))
+    });
+    let baseline = Baseline::layers();
+    let of_list = baseline.names().map(|name| Ok((name.to_owned(), baseline.spec(name)?)));
+    for (name, spec) in of_networks.map(Ok).chain(of_list).collect::<Result<Vec<_>>>()? {
+        let (op, padding) = (spec.op.name().to_uppercase(), spec.padding);
+        let numbers = [
+            spec.in_h.into(),
+            spec.in_w.into(),
+            spec.c_in.into(),
+            spec.c_out.into(),
+            u32::from(spec.kernel_h),
+            spec.kernel_w.into(),
+            spec.stride.into(),
+            padding.top.into(),
+            padding.left.into(),
+            spec.out_h().into(),
+            spec.out_w().into(),
+        ];
+        println!("{name} {{{op}, {}}},", numbers.map(|n| n.to_string()).join(", "));
+    }
+    Ok(())
+}
+
+fn print(rows: &[Row]) {
+    println!("emulated: instructions, and cycles by the model {}; never milliseconds", cycles::MODEL);
+    println!(
+        "{:5}{:16}{:26}{:>10}{:>10}{:>7}{:>6}  a MAC",
+        "core", "unit", "what", "ours", "CMSIS-NN", "ratio", "goal"
+    );
+    for row in rows {
+        let unit = match row.unit {
+            Unit::Instructions => "instructions",
+            Unit::ModelledCycles => "modelled cycles",
+        };
+        let goal = row.goal.map_or("–".to_owned(), |goal| format!("{goal:.1}"));
+        let missed = if row.goal.is_some_and(|goal| row.ratio < goal) { "  missed" } else { "" };
+        println!(
+            "{:5}{unit:16}{:26}{:>10}{:>10}{:>7.3}{goal:>6}  {:.3}{missed}",
+            format!("{:?}", row.core).to_lowercase(),
+            row.what,
+            row.ours,
+            row.cmsis_nn,
+            row.ratio,
+            row.ours as f64 / row.macs.max(1) as f64,
+        );
+    }
 }
