@@ -68,14 +68,12 @@ pub(super) fn run<M: Micro>(
         clamp::<M>(layer, output);
         return Ok(());
     }
-    for first in (0..n_pixels).step_by(PIXELS) {
-        // The last four pixels are four too: some are computed twice. A plane of less has less.
-        let (from, n) = (first.min(n_pixels.saturating_sub(PIXELS)), n_pixels.min(PIXELS));
-        if from < first {
-            gather.seek(from);
+    for start in (0..n_pixels).step_by(PIXELS) {
+        let (first, n) = pixels_at(start, n_pixels);
+        if first < start {
+            gather.seek(first);
         }
         gather.next(n);
-        let first = from;
         let output = &mut output[first * c_out..][..n * c_out];
         if in_pieces {
             multiply_pieces::<M>(layer, &mut gather, weights, words, output);
@@ -85,10 +83,22 @@ pub(super) fn run<M: Micro>(
             multiply::<M>(layer, x, weights, output);
         }
     }
-    if !in_pieces && n_pixels >= PIXELS {
+    if !in_pieces {
         clamp::<M>(layer, output);
     }
     Ok(())
+}
+
+/// The pixels that are computed for those from `start` on, a multiple of four: the last four are four too, so that some are
+/// computed twice, but a single one that is left, or a plane of less than four.
+#[inline(always)]
+fn pixels_at(start: usize, n_pixels: usize) -> (usize, usize) {
+    match n_pixels - start {
+        1 => (start, 1),
+        left if left >= PIXELS => (start, PIXELS),
+        _ if n_pixels < PIXELS => (0, n_pixels),
+        _ => (n_pixels - PIXELS, PIXELS),
+    }
 }
 
 /// What [`Micro::products4`] leaves to do.
@@ -110,15 +120,21 @@ fn pointwise<M: Micro>(
     let (c_in, c_out) = (usize::from(layer.spec.c_in), layer.channels.len());
     let x = words.get_mut(..run_words(c_in) * PIXELS).ok_or(KernelError::Scratch)?;
     let n_pixels = output.len() / c_out.max(1);
-    for first in (0..n_pixels).step_by(PIXELS) {
-        // The last four pixels are four too: some are computed twice.
-        let first = first.min(n_pixels - PIXELS);
+    for start in (0..n_pixels).step_by(PIXELS) {
+        let (first, n) = pixels_at(start, n_pixels);
+        let output = &mut output[first * c_out..][..n * c_out];
+        if n == 1 {
+            let x = &mut x[..run_words(c_in)];
+            M::widen1(&input[first * c_in..][..c_in], x);
+            multiply_one_by_one::<M, 1>(layer, x, weights, output);
+            continue;
+        }
         let source = input[first * c_in..][..PIXELS * c_in].as_ptr();
         let rows = [0, 1, 2, 3].map(|pixel| source.wrapping_add(pixel * c_in));
         let windows = Windows { rows, lines: [0; PIXELS], len: c_in, n: 1 };
         // SAFETY: four pixels of `c_in` elements.
         unsafe { M::widen4(&windows, x, 0) };
-        multiply::<M>(layer, x, weights, &mut output[first * c_out..][..PIXELS * c_out]);
+        multiply::<M>(layer, x, weights, output);
     }
     Ok(())
 }
@@ -129,24 +145,33 @@ fn multiply<M: Micro>(layer: &Layer<'_>, x: &[u32], weights: &[u32], output: &mu
     if layer.scales_fast && output.len() == PIXELS * layer.channels.len() {
         return M::products4(x, weights, layer.channels, layer.output_zero, output);
     }
-    multiply_one_by_one::<M>(layer, x, weights, output);
+    multiply_one_by_one::<M, PIXELS>(layer, x, weights, output);
 }
 
-/// Where there are less than four pixels, or scales that [`Micro::products4`] cannot do.
+/// Where there are less than four of `STEP` pixels, or scales that [`Micro::products4`] cannot do.
 #[inline(never)]
-fn multiply_one_by_one<M: Micro>(layer: &Layer<'_>, x: &[u32], weights: &[u32], output: &mut [i8]) {
-    let (channels, finish) = (layer.channels, (layer.output_zero, layer.clamp));
-    let n = output.len() / channels.len().max(1);
-    for (pair, weights) in weights.chunks_exact((x.len() / PIXELS).max(1)).enumerate() {
-        if n == PIXELS {
-            store4(&M::pair4(x, weights), pair, channels, finish, output);
+fn multiply_one_by_one<M: Micro, const STEP: usize>(
+    layer: &Layer<'_>,
+    x: &[u32],
+    weights: &[u32],
+    output: &mut [i8],
+) {
+    let channels = layer.channels;
+    for (pair, weights) in weights.chunks_exact((x.len() / STEP).max(1)).enumerate() {
+        if output.len() == PIXELS * channels.len() {
+            store4(&M::pair4(x, weights), pair, channels, (layer.output_zero, layer.clamp), output);
             continue;
         }
         for (pixel, output) in output.chunks_exact_mut(channels.len()).enumerate() {
-            let sums = M::pair1::<PIXELS>(&x[pixel..], weights);
-            for ((output, channel), sum) in output[2 * pair..].iter_mut().zip(&channels[2 * pair..]).zip(sums)
-            {
-                *output = channel.finish(sum.wrapping_mul(2), finish.0, finish.1);
+            let sums = M::pair1::<STEP>(&x[pixel..], weights);
+            let outputs = output[2 * pair..].iter_mut().zip(&channels[2 * pair..]).zip(sums);
+            for ((output, channel), sum) in outputs {
+                let twice_sum = sum.wrapping_mul(2);
+                *output = if layer.scales_fast {
+                    M::finish(channel, twice_sum, layer.output_zero)
+                } else {
+                    channel.finish(twice_sum, layer.output_zero, layer.clamp)
+                };
             }
         }
     }
