@@ -229,7 +229,7 @@ fn a_layer_too_large_for_the_board_says_what_it_needs() {
 fn a_candidate_that_does_not_exist_is_answered_with_the_names() {
     let run = profiled_and_trained();
     run.edgeslim(&["search", "--json"]);
-    says(&run.refused(&["deploy", "autoslim"]), &["autoslim-latency-60%"]);
+    says(&run.refused(&["deploy", "autoslim"]), &["autoslim-latency-75%"]);
     says(&run.refused(&["deploy", "full"]), &["run `edgeslim retrain` first"]);
 }
 

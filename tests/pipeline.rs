@@ -15,7 +15,7 @@ fn a_run_verifies_on_the_board_and_a_rerun_does_nothing() {
     let summary = json(&run.edgeslim(&["report", "--json"]));
     let candidates = summary["candidates"].as_array().unwrap();
     let names: Vec<&str> = candidates.iter().map(|c| c["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["full", "autoslim-latency-60%", "uniform-latency-60%"]);
+    assert_eq!(names, ["full", "autoslim-latency-75%", "uniform-latency-75%"]);
     for candidate in candidates {
         let number = |key: &str| candidate[key].as_f64().unwrap_or_else(|| panic!("{key} of {candidate}"));
         assert_eq!(candidate["images_equal"], candidate["images_compared"], "{candidate}");
@@ -46,7 +46,7 @@ fn a_run_verifies_on_the_board_and_a_rerun_does_nothing() {
 
 #[test]
 fn a_run_on_a_risc_v_board_verifies_every_byte() {
-    let run = Run::new("virtual-rv32", "seed = 3", &["latency 60%"]);
+    let run = Run::new("virtual-rv32", "seed = 3", &["latency 75%"]);
     let summary = json(&run.edgeslim(&["run", "--json"]));
     let candidates = summary["candidates"].as_array().unwrap();
     assert_eq!(candidates.len(), 3);
@@ -65,7 +65,7 @@ fn a_run_on_a_risc_v_board_verifies_every_byte() {
             assert!(measured <= limit, "{candidate}");
         }
     }
-    let deployed = run.edgeslim(&["deploy", "autoslim-latency-60%", "--json"]);
+    let deployed = run.edgeslim(&["deploy", "autoslim-latency-75%", "--json"]);
     assert_eq!(json(&deployed)["board"], "virtual-rv32", "{deployed}");
 }
 
@@ -120,13 +120,13 @@ fn a_table_that_is_too_cheap_is_corrected_until_the_budget_holds() {
     let full = json(&run.edgeslim(&["profile", "--json", "--cost-table", path.to_str().unwrap()]));
     assert!(full["entries"].as_array().is_some_and(|entries| !entries.is_empty()));
     let flags = ["--cost-table", path.to_str().unwrap(), "--json"];
-    for budget in ["260k", "70%"] {
+    for budget in ["95k", "70%"] {
         let search = json(&run.edgeslim(&[&["search", "--latency", budget], &flags[..]].concat()));
         assert!(search["correction"].as_f64().unwrap() > 1.1, "{budget}: {}", search["correction"]);
         assert!(search["rounds"].as_array().unwrap().iter().any(|round| round["budget_met"] == false));
         let latency = |candidate: &serde_json::Value| candidate["latency_measured"].as_f64().unwrap();
         let candidates = search["candidates"].as_array().unwrap();
-        let most = if budget == "260k" { 260e3 } else { 0.7 * latency(&candidates[0]) };
+        let most = if budget == "95k" { 95e3 } else { 0.7 * latency(&candidates[0]) };
         for candidate in &candidates[1..] {
             assert_eq!(candidate["meets"], true, "{candidate}");
             assert!(latency(candidate) <= most, "{candidate}");
@@ -147,8 +147,8 @@ fn a_candidate_is_deployed_by_its_name() {
     for part in ["virtual-m4", "full", &address, &bytes, "int8.model"] {
         assert!(said.contains(part), "{part} is missing in: {said}");
     }
-    let refused = run.refused(&["deploy", "autoslim-latency-6%"]);
-    assert!(refused.contains("did you mean `autoslim-latency-60%`"), "{refused}");
+    let refused = run.refused(&["deploy", "autoslim-latency-7%"]);
+    assert!(refused.contains("did you mean `autoslim-latency-75%`"), "{refused}");
 }
 
 /// The layers of the small network: 2 + 2 + 6 + 3 + 3.

@@ -69,7 +69,7 @@ fn the_lines_for_a_new_board_work_as_they_are_typed() {
     for line in ["# board = \"virtual-mps2-an386\"", "# emulated = true", "# unit = \"instructions\""] {
         assert!(table.contains(line), "{line} is missing in {table}");
     }
-    assert!(run.contains("instructions (emulated") && run.contains("autoslim-latency-60%"), "{run}");
+    assert!(run.contains("instructions (emulated") && run.contains("autoslim-latency-75%"), "{run}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub enum RunError {
 
 /// Runs every layer; the input is written to [`input_mut`] before, the output read from [`output`] after.
 ///
-/// `hook(layer_idx, phase)` is called around each kernel; what it does counts as neither layer's.
+/// `hook(layer_idx, phase)` is called around each layer, the reading of its record with it.
 ///
 /// # Errors
 /// [`RunError::Arena`] if `arena` is shorter than [`Model::arena_bytes`] or not 4-aligned.
@@ -46,9 +46,9 @@ pub fn run(
     let arena = arena.get_mut(..model.arena_bytes()).filter(|_| aligned).ok_or(RunError::Arena)?;
     for layer_idx in 0..model.n_layers() {
         let error = RunError::Layer { layer_idx: layer_idx as u32 };
+        hook(layer_idx, Phase::Before);
         let (layer, placement) = model.layer(layer_idx).ok_or(error)?;
         let (inputs, output, scratch) = split(arena, placement).ok_or(error)?;
-        hook(layer_idx, Phase::Before);
         kernels::run(set, &layer, inputs, output, scratch)?;
         hook(layer_idx, Phase::After);
     }
@@ -72,13 +72,24 @@ fn place(tensor: Tensor) -> core::ops::Range<usize> {
 
 type Split<'a> = ([&'a [i8]; 2], &'a mut [i8], &'a mut [u8]);
 
+/// The parts of the arena that a layer works on.
 fn split(arena: &mut [u8], placement: Placement) -> Option<Split<'_>> {
     let Placement { inputs: [first, second], output, scratch } = placement;
-    if first == second {
-        let [input, output, scratch] = arena.get_disjoint_mut([first, output, scratch]).ok()?;
-        let input = cast::as_i8(input);
-        return Some(([input, input], cast::as_i8_mut(output), scratch));
+    if [&first, &second, &output, &scratch].iter().any(|place| place.end > arena.len()) {
+        return None;
     }
-    let [first, second, output, scratch] = arena.get_disjoint_mut([first, second, output, scratch]).ok()?;
-    Some(([cast::as_i8(first), cast::as_i8(second)], cast::as_i8_mut(output), scratch))
+    let start = arena.as_mut_ptr();
+    // SAFETY: all lie in the arena, as was just seen. A placement comes out of a model, of which `Model::parse` has seen that
+    // output and scratch touch nothing else; the inputs may be one tensor, and are only read.
+    unsafe {
+        let part = |place: &core::ops::Range<usize>| (start.add(place.start), place.len());
+        let read = |(start, len): (*mut u8, usize)| core::slice::from_raw_parts(start.cast::<i8>(), len);
+        let (output, output_len) = part(&output);
+        let (scratch, scratch_len) = part(&scratch);
+        Some((
+            [read(part(&first)), read(part(&second))],
+            core::slice::from_raw_parts_mut(output.cast::<i8>(), output_len),
+            core::slice::from_raw_parts_mut(scratch, scratch_len),
+        ))
+    }
 }

@@ -22,7 +22,8 @@ pub use record::TensorRef;
 
 use crate::kernels::Layer;
 use crate::layer::ShapeError;
-use record::{HEADER_BYTES, Record};
+use record::HEADER_BYTES;
+pub(crate) use record::{RECORD_BYTES, Record};
 use serde::{Deserialize, Serialize};
 
 /// "ESLM", the first word of a blob.
@@ -101,17 +102,26 @@ impl<'a> Model<'a> {
 
     /// Layer `layer_idx` with its parameters, and where it works; `None` beyond the last.
     pub fn layer(&self, layer_idx: usize) -> Option<(Layer<'a>, Placement)> {
-        let record = self.record(layer_idx)?;
-        Some((record.layer(self.blob)?, record.placement()?))
+        read(self.bytes(layer_idx)?, self.blob)
     }
 
     fn record(&self, layer_idx: usize) -> Option<Record> {
+        Record::decode(self.bytes(layer_idx)?)
+    }
+
+    fn bytes(&self, layer_idx: usize) -> Option<&'a [u8; RECORD_BYTES]> {
         if layer_idx >= self.n_layers {
             return None;
         }
-        let (records, _) = self.blob.get(HEADER_BYTES..)?.as_chunks();
-        Record::decode(records.get(layer_idx)?)
+        self.blob.get(HEADER_BYTES..)?.as_chunks().0.get(layer_idx)
     }
+}
+
+/// A layer out of its record, with its parameters in `blob`, and where it works.
+#[inline(never)]
+pub(crate) fn read<'a>(record: &[u8; RECORD_BYTES], blob: &'a [u8]) -> Option<(Layer<'a>, Placement)> {
+    let record = Record::decode(record)?;
+    Some((record.layer(blob)?, record.placement()?))
 }
 
 /// What is wrong with a model or its blob.

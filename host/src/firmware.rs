@@ -88,6 +88,12 @@ enum CodeStart {
     Shifted,
 }
 
+/// Kernels without assembly take more room than there is, unless the compiler saves it.
+fn smaller(target: &str) -> &'static [&'static str] {
+    let has_assembly = target.starts_with("thumb");
+    if has_assembly { &[] } else { &["--config", "profile.release.opt-level=\"z\""] }
+}
+
 fn build_at(board: &BoardFile, memory: &MemoryMap, start: CodeStart) -> Result<PathBuf, FirmwareError> {
     let rustc = rustc_with(&board.target)?;
     let (ticks, timer_ticks) = board.ticks_per_timer_ticks()?;
@@ -99,6 +105,7 @@ fn build_at(board: &BoardFile, memory: &MemoryMap, start: CodeStart) -> Result<P
     fs::create_dir_all(&out).map_err(io_error(&out))?;
     let output = Command::new("cargo")
         .args(["build", "--release", "--locked", "--target", &board.target])
+        .args(smaller(&board.target))
         .current_dir(bench().join("firmware"))
         .env("RUSTC", rustc)
         .env("EDGESLIM_FIRMWARE", version()?)

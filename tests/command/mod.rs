@@ -63,7 +63,7 @@ pub struct Run {
 impl Run {
     /// Two units and two epochs on an emulated board: the whole pipeline takes seconds.
     pub fn small() -> Run {
-        Run::new("virtual-m4", "seed = 3", &["latency 60%"])
+        Run::new("virtual-m4", "seed = 3", &["latency 75%"])
     }
 
     /// A small network with its configuration; `extra` goes to the top of the file.

@@ -59,6 +59,13 @@ pub(crate) fn as_words_mut(bytes: &mut [u8]) -> Option<&mut [u32]> {
     view_mut(bytes)
 }
 
+/// Words as native-endian halfwords, mutable.
+#[cfg(dsp)]
+pub(crate) fn as_halfwords_mut(words: &mut [u32]) -> &mut [i16] {
+    // SAFETY: a word is two halfwords, aligned more strictly, and neither has invalid values.
+    unsafe { slice::from_raw_parts_mut(words.as_mut_ptr().cast(), 2 * words.len()) }
+}
+
 /// Bytes as the parameters of channels; `None` where misaligned or not whole ones.
 pub(crate) fn as_channels(bytes: &[u8]) -> Option<&[Channel]> {
     view(bytes)

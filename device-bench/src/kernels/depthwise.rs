@@ -4,7 +4,6 @@ use super::micro::{Micro, Taps};
 use super::planes::Planes;
 use super::{KernelError, Layer, Span, cast};
 use crate::layer::{LayerSpec, Padding};
-use crate::quant::Channel;
 
 /// What the zero point adds to each channel's sum, where there is padding; or the planes of [`Micro::depthwise`].
 pub(super) const fn scratch_bytes(spec: &LayerSpec) -> usize {
@@ -60,7 +59,7 @@ pub(super) fn run<M: Micro>(
             }
         }
     }
-    if layer.scales_fast && !layer.clamp.is_full() && channels >= 4 {
+    if layer.scales_fast && !layer.clamp.is_full() {
         M::clamp(output, layer.clamp);
     }
     Ok(())
@@ -96,51 +95,64 @@ impl<'a> Window<'a> {
 
     /// All channels of the pixel. A tap beside the plane reads the zero point: the others' inputs have it subtracted then,
     /// and `sums`, what it adds over the whole window, is added. Empty for a whole window.
-    #[inline(always)]
     fn run<M: Micro>(&self, layer: &Layer<'_>, sums: &[u32], output: &mut [i8]) {
-        let finish = |channel: &Channel, twice_sum| channel.finish(twice_sum, layer.output_zero, layer.clamp);
         if output.len() < 4 {
-            self.each(layer, sums, output, finish);
+            self.each::<M>(layer, sums, output);
         } else if layer.scales_fast {
             M::window(self, layer, sums, output);
         } else {
-            self.each_four::<M>(layer, sums, output, finish);
+            self.each_four::<M>(layer, sums, output);
         }
     }
 
     /// One channel after the other.
-    fn each(&self, layer: &Layer<'_>, sums: &[u32], output: &mut [i8], finish: impl Fn(&Channel, i32) -> i8) {
+    fn each<M: Micro>(&self, layer: &Layer<'_>, sums: &[u32], output: &mut [i8]) {
         let zero = i32::from(if sums.is_empty() { 0 } else { layer.input_zero[0] });
+        let Taps { rows, columns, step, input_row, weight_row } = self.taps;
+        let reach = |row: usize| self.taps.reach(row) - 4 + step;
+        assert!(self.input.len() >= reach(input_row) && self.weights.len() >= reach(weight_row));
+        assert!(output.len() <= step);
         for (c, out) in output.iter_mut().enumerate() {
-            let products = self.taps.of(&self.input[c..]).zip(self.taps.of_weights(&self.weights[c..]));
-            let start = sums.get(c).map_or(0, |&sum| sum as i32);
-            let sum = products.fold(start, |sum, (x, w)| {
-                sum.wrapping_add((i32::from(x) - zero).wrapping_mul(i32::from(w)))
-            });
-            *out = finish(&layer.channels[c], sum.wrapping_mul(2));
+            let (mut x, mut w) = (self.input.as_ptr().wrapping_add(c), self.weights.as_ptr().wrapping_add(c));
+            let mut sum = sums.get(c).map_or(0, |&sum| sum as i32);
+            for _ in 0..rows {
+                for _ in 0..columns {
+                    // SAFETY: channel `c` of a tap, all of which lie within the slices, as asserted.
+                    let (input, weight) = unsafe { (i32::from(*x), i32::from(*w)) };
+                    sum = sum.wrapping_add((input - zero).wrapping_mul(weight));
+                    (x, w) = (x.wrapping_add(step), w.wrapping_add(step));
+                }
+                (x, w) =
+                    (x.wrapping_add(input_row - columns * step), w.wrapping_add(weight_row - columns * step));
+            }
+            *out = finish::<M>(layer, c, sum);
         }
     }
 
     /// Four channels after the other; there are at least four.
-    #[inline(always)]
-    pub fn each_four<M: Micro>(
-        &self,
-        layer: &Layer<'_>,
-        sums: &[u32],
-        output: &mut [i8],
-        finish: impl Fn(&Channel, i32) -> i8,
-    ) {
+    #[inline(never)]
+    pub fn each_four<M: Micro>(&self, layer: &Layer<'_>, sums: &[u32], output: &mut [i8]) {
         let zero = if sums.is_empty() { 0 } else { layer.input_zero[0] };
         let channels = output.len();
         for c in (0..channels).step_by(4) {
             // The last four channels are four too: some are computed twice.
             let c = c.min(channels - 4);
             let acc = M::window4(&self.input[c..], &self.weights[c..], self.taps, zero);
-            let lanes = output[c..c + 4].iter_mut().zip(&layer.channels[c..c + 4]).zip(acc);
-            for (lane, ((out, channel), sum)) in lanes.enumerate() {
-                let start = sums.get(c + lane).map_or(0, |&sum| sum as i32);
-                *out = finish(channel, sum.wrapping_add(start).wrapping_mul(2));
+            for (c, (out, sum)) in (c..).zip(output[c..c + 4].iter_mut().zip(acc)) {
+                let start = sums.get(c).map_or(0, |&sum| sum as i32);
+                *out = finish::<M>(layer, c, sum.wrapping_add(start));
             }
         }
+    }
+}
+
+/// The output of channel `c`; saturated only, where the scales are fast.
+#[inline(always)]
+fn finish<M: Micro>(layer: &Layer<'_>, c: usize, sum: i32) -> i8 {
+    let (channel, twice_sum) = (&layer.channels[c], sum.wrapping_mul(2));
+    if layer.scales_fast {
+        M::finish(channel, twice_sum, layer.output_zero)
+    } else {
+        channel.finish(twice_sum, layer.output_zero, layer.clamp)
     }
 }

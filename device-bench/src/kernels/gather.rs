@@ -162,9 +162,7 @@ impl<'a> Gather<'a> {
                 }
                 let first = line as usize * usize::from(spec.in_w) + (column + begin as i32) as usize;
                 let source = &self.input[first * channels..][..(end - begin) * channels];
-                for (to, from) in target[begin * channels..].iter_mut().zip(source) {
-                    *to = *from;
-                }
+                copy(source, &mut target[begin * channels..]);
             }
             (self.starts[pixel], self.lines[pixel]) = (window.as_ptr(), len);
         }
@@ -231,5 +229,19 @@ impl<'a> Gather<'a> {
             }
         }
         windows
+    }
+}
+
+/// Copies bytes, four at a time; the target is as long or longer.
+#[inline(always)]
+fn copy(source: &[i8], target: &mut [i8]) {
+    let (target, _) = target.split_at_mut(source.len());
+    let (fours, rest) = source.as_chunks::<4>();
+    let (target_fours, target_rest) = target.as_chunks_mut::<4>();
+    for (to, from) in target_fours.iter_mut().zip(fours) {
+        *to = *from;
+    }
+    for (to, from) in target_rest.iter_mut().zip(rest) {
+        *to = *from;
     }
 }

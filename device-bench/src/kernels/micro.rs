@@ -1,7 +1,7 @@
 //! The inner loops that a kernel set is made of, and their plain Rust form, which says what they compute.
 
 use super::depthwise::Window;
-use super::pack::{LINEAR_BLOCK, element, run_words};
+use super::pack::LINEAR_BLOCK;
 use super::{Layer, Span};
 use crate::layer::LayerSpec;
 use crate::quant::{Channel, Clamp};
@@ -49,17 +49,8 @@ impl Taps {
 
     /// One channel's inputs, from the first tap on.
     pub fn of(self, input: &[i8]) -> impl Iterator<Item = i8> {
-        self.each(input, self.input_row)
-    }
-
-    /// One channel's weights, from the first tap on.
-    pub fn of_weights(self, weights: &[i8]) -> impl Iterator<Item = i8> {
-        self.each(weights, self.weight_row)
-    }
-
-    fn each(self, values: &[i8], row: usize) -> impl Iterator<Item = i8> {
-        let taps = move |y: usize| (0..self.columns).map(move |x| y * row + x * self.step);
-        (0..self.rows).flat_map(taps).map(|at| values[at])
+        let taps = move |row: usize| (0..self.columns).map(move |x| row * self.input_row + x * self.step);
+        (0..self.rows).flat_map(taps).map(|at| input[at])
     }
 
     /// Elements that are spanned with this distance between rows, four channels wide.
@@ -84,7 +75,7 @@ pub(super) struct Windows {
 
 /// Inner loops. All sums wrap, and every set makes the same of them, whatever the data.
 ///
-/// Inputs are widened to words of two halfwords in the order of [`element`]; weights lie as [`super::pack`] says.
+/// Inputs are widened to words of two halfwords in the order of [`element`](super::pack::element); weights lie as [`super::pack`] says.
 pub(super) trait Micro: Sized {
     /// Widens rows of four windows, each to `[run_words(len), PIXELS]`, `words` from the last one's begin.
     ///
@@ -137,9 +128,7 @@ pub(super) trait Micro: Sized {
     /// 8 bits. See [`Window::run`] for `sums`.
     #[inline(always)]
     fn window(window: &Window<'_>, layer: &Layer<'_>, sums: &[u32], output: &mut [i8]) {
-        window.each_four::<Self>(layer, sums, output, |channel, twice_sum| {
-            Self::finish(channel, twice_sum, layer.output_zero)
-        });
+        window.each_four::<Self>(layer, sums, output);
     }
 
     /// Four neighbouring channels of a depthwise window, `zero` subtracted from every input.
@@ -227,7 +216,7 @@ impl Micro for Portable {
         widen(source, target, 1);
     }
 
-    #[inline(always)]
+    #[inline]
     fn pair4(x: &[u32], weights: &[u32]) -> [[i32; PIXELS]; 2] {
         let mut sums = [[0; 2]; PIXELS];
         for (xs, &w) in x.as_chunks::<PIXELS>().0.iter().zip(weights) {
@@ -238,14 +227,14 @@ impl Micro for Portable {
         [sums.map(|[even, _]| even), sums.map(|[even, both]| odd(even, both))]
     }
 
-    #[inline(always)]
+    #[inline]
     fn pair1<const STEP: usize>(x: &[u32], weights: &[u32]) -> [i32; 2] {
         let words = x.iter().step_by(STEP).zip(weights);
         let [even, both] = words.fold([0; 2], |sums, (&x, &w)| multiply(x, w, sums));
         [even, odd(even, both)]
     }
 
-    #[inline(always)]
+    #[inline]
     fn block8(x: &[u32], weights: &[u32]) -> [i32; LINEAR_BLOCK] {
         let mut sums = [[0; 2]; LINEAR_BLOCK / 2];
         for (&x, weights) in x.iter().zip(weights.as_chunks::<{ LINEAR_BLOCK / 2 }>().0) {
@@ -260,7 +249,7 @@ impl Micro for Portable {
         outputs
     }
 
-    #[inline(always)]
+    #[inline]
     fn window4(input: &[i8], weights: &[i8], taps: Taps, zero: i8) -> [i32; 4] {
         let mut acc = [0i32; 4];
         for row in 0..taps.rows {
@@ -275,7 +264,7 @@ impl Micro for Portable {
         acc
     }
 
-    #[inline(always)]
+    #[inline]
     fn sum4(input: &[i8], taps: Taps) -> [i32; 4] {
         let mut sums = [0; 4];
         for row in 0..taps.rows {
@@ -287,7 +276,7 @@ impl Micro for Portable {
         sums
     }
 
-    #[inline(always)]
+    #[inline]
     fn max4(input: &[i8], taps: Taps) -> [i8; 4] {
         let mut largest = [i8::MIN; 4];
         for row in 0..taps.rows {
@@ -300,8 +289,8 @@ impl Micro for Portable {
     }
 }
 
-/// Words of a run, `step` apart.
-#[inline(always)]
+/// Words of a run, `step` apart, in the order of [`element`](super::pack::element).
+#[inline]
 fn widen(source: &[i8], target: &mut [u32], step: usize) {
     let halfwords = |low: i8, high: i8| u32::from(low as u16) | u32::from(high as u16) << 16;
     let (quads, tail) = source.as_chunks::<4>();
@@ -311,8 +300,13 @@ fn widen(source: &[i8], target: &mut [u32], step: usize) {
         target[at + step] = halfwords(x1, x3);
         at += 2 * step;
     }
-    for i in 0..run_words(tail.len()) {
-        let value = |slot| element(tail.len(), slot).map_or(0, |at| tail[at]);
-        target[at + i * step] = halfwords(value(2 * i), value(2 * i + 1));
+    match *tail {
+        [x0] => target[at] = halfwords(x0, 0),
+        [x0, x1] => target[at] = halfwords(x0, x1),
+        [x0, x1, x2] => {
+            target[at] = halfwords(x0, x2);
+            target[at + step] = halfwords(x1, 0);
+        }
+        _ => {}
     }
 }

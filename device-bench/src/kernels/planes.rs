@@ -28,14 +28,13 @@ pub(super) struct Planes {
 }
 
 impl Planes {
-    /// `None` where the assembly does not fit: other kernels and strides, less than four channels, wide padding or planes.
+    /// `None` where the assembly does not fit: other kernels and strides, wide padding or planes.
     pub const fn of(spec: &LayerSpec) -> Option<Planes> {
         let is_plain = matches!(spec.op, Op::Depthwise)
             && spec.kernel_h == 3
             && spec.kernel_w == 3
             && spec.stride <= 2
-            && spec.padding.left <= 1
-            && spec.c_in as usize >= PLANES;
+            && spec.padding.left <= 1;
         if !is_plain {
             return None;
         }

@@ -3,7 +3,9 @@
 use super::record::{HEADER_BYTES, RECORD_BYTES, Record, scale_bytes};
 use super::{FORMAT, MAGIC, Model, ModelError, Tensor, TensorRef};
 use crate::crc::crc32;
-use crate::kernels::{KERNEL_REVISION, fold_bias, n_bias, n_requant, pack, packed_bytes, sums_fit};
+use crate::kernels::{
+    KERNEL_REVISION, fold_bias, n_bias, n_requant, pack, packed_bytes, scratch_bytes, sums_fit,
+};
 use crate::layer::LayerSpec;
 use crate::quant::{Channel, Clamp, Requant};
 
@@ -121,6 +123,9 @@ fn write_parameters(layer: &LayerDesc<'_>, blob: &mut [u8], at: &mut usize) -> O
         weights_at,
         sums_fit: sums_fit(&layer.spec, layer.weights),
         scales_fast,
+        output_len: layer.spec.output_bytes() as u32,
+        scratch_len: scratch_bytes(&layer.spec) as u32,
+        weights_len: len as u32,
     })
 }
 

@@ -3,7 +3,7 @@
 use super::record::{HEADER_BYTES, RECORD_BYTES, Record, range};
 use super::{FORMAT, MAGIC, Model, ModelError, Placement, Tensor};
 use crate::crc::crc32;
-use crate::kernels::KERNEL_REVISION;
+use crate::kernels::{KERNEL_REVISION, packed_bytes, scratch_bytes};
 use crate::quant::Channel;
 use core::ops::Range;
 
@@ -89,11 +89,16 @@ fn check(model: &Model<'_>) -> Result<(), ModelError> {
 fn check_layer(model: &Model<'_>, record: &Record, layer_idx: u32) -> Result<(), ModelError> {
     record.spec.check().map_err(|error| ModelError::Shape { layer_idx, error })?;
     let placement = record.placement().ok_or(ModelError::Placement { layer_idx })?;
-    if !placement.is_valid(model.arena_bytes) {
+    let has_its_sizes = placement.output.len() == record.spec.output_bytes()
+        && placement.scratch.len() == scratch_bytes(&record.spec);
+    if !has_its_sizes || !placement.is_valid(model.arena_bytes) {
         return Err(ModelError::Placement { layer_idx });
     }
     let layer = record.layer(model.blob).ok_or(ModelError::Parameters { layer_idx })?;
     let is_fast = |channel: &Channel| channel.is_fast() || !layer.scales_fast;
+    if layer.weights.len() != packed_bytes(&layer.spec) {
+        return Err(ModelError::Parameters { layer_idx });
+    }
     let in_range = layer.scales.iter().all(|scale| scale.is_valid())
         && layer.channels.iter().all(|channel| channel.is_valid() && is_fast(channel))
         && layer.scales.last().is_none_or(|&scale| is_fast(&Channel::new(0, scale)));

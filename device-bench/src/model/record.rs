@@ -1,14 +1,14 @@
 //! One layer's record in the blob: a fixed number of words, and what it points to.
 
 use super::Placement;
-use crate::kernels::{Layer, cast, n_channels, n_scales, packed_bytes, scratch_bytes};
+use crate::kernels::{Layer, cast, n_channels, n_scales};
 use crate::layer::{LayerSpec, Op, Padding};
 use crate::quant::{Channel, Clamp, Requant};
 use core::ops::Range;
 use serde::{Deserialize, Serialize};
 
 pub(super) const HEADER_BYTES: usize = 64;
-pub(super) const RECORD_BYTES: usize = 64;
+pub(crate) const RECORD_BYTES: usize = 64;
 
 /// One end of a layer: a place in the arena, and the int8 that stands for zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +21,7 @@ pub struct TensorRef {
 
 /// A record, decoded; offsets of parameters are from the blob's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Record {
+pub(crate) struct Record {
     pub spec: LayerSpec,
     pub inputs: [TensorRef; 2],
     pub output: TensorRef,
@@ -31,6 +31,10 @@ pub(super) struct Record {
     pub weights_at: u32,
     pub sums_fit: bool,
     pub scales_fast: bool,
+    /// Bytes of the output, the scratch and the weights, so that they are not worked out again for every run.
+    pub output_len: u32,
+    pub scratch_len: u32,
+    pub weights_len: u32,
 }
 
 /// [`Layer::sums_fit`] and [`Layer::scales_fast`] in a record's word.
@@ -57,6 +61,9 @@ impl Record {
             self.scales_at,
             self.weights_at,
             if self.sums_fit { SUMS_FIT } else { 0 } | if self.scales_fast { SCALES_FAST } else { 0 },
+            self.output_len,
+            self.scratch_len,
+            self.weights_len,
         ];
         let mut record = [0; RECORD_BYTES];
         for (target, word) in record.as_chunks_mut::<4>().0.iter_mut().zip(words) {
@@ -99,6 +106,9 @@ impl Record {
             weights_at: word(11),
             sums_fit: word(12) & SUMS_FIT != 0,
             scales_fast: word(12) & SCALES_FAST != 0,
+            output_len: word(13),
+            scratch_len: word(14),
+            weights_len: word(15),
         })
     }
 
@@ -115,7 +125,7 @@ impl Record {
             input_zero: self.inputs.map(|input| input.zero_point),
             output_zero: self.output.zero_point,
             clamp: self.clamp,
-            weights: bytes(self.weights_at, packed_bytes(&spec))?,
+            weights: bytes(self.weights_at, self.weights_len as usize)?,
             channels: cast::as_channels(scales.get(..n_channels(&spec) * size_of::<Channel>())?)?,
             scales: cast::as_requant(scales.get(n_channels(&spec) * size_of::<Channel>()..)?)?,
             sums_fit: self.sums_fit,
@@ -137,8 +147,8 @@ impl Record {
                 range(self.inputs[0].offset, spec.input_bytes())?,
                 range(self.inputs[1].offset, second_len)?,
             ],
-            output: range(self.output.offset, spec.output_bytes())?,
-            scratch: range(self.scratch, scratch_bytes(spec))?,
+            output: range(self.output.offset, self.output_len as usize)?,
+            scratch: range(self.scratch, self.scratch_len as usize)?,
         })
     }
 }

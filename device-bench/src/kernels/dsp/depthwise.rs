@@ -98,8 +98,10 @@ pub(super) fn run(layer: &Layer<'_>, input: &[i8], output: &mut [i8], scratch: &
         let output = &mut output[first * out_w * channels..][..n_rows * out_w * channels];
         for c in (0..channels).step_by(PLANES) {
             // The last four channels are four too: some are widened twice.
-            let base = c.min(channels - PLANES);
-            if writer.n_rows > 0 {
+            let base = c.min(channels.saturating_sub(PLANES));
+            if channels < PLANES {
+                write_narrow(layer, &planes, input, (first, n_rows), words);
+            } else if writer.n_rows > 0 {
                 let writer = PlanesJob { input: writer.input.wrapping_add(base), ..writer };
                 // SAFETY: see `start_strip`.
                 unsafe { edgeslim_planes(&writer) };
@@ -118,6 +120,36 @@ pub(super) fn run(layer: &Layer<'_>, input: &[i8], output: &mut [i8], scratch: &
         }
     }
     Some(())
+}
+
+/// Writes the planes of less than four channels.
+fn write_narrow(
+    layer: &Layer<'_>,
+    planes: &Planes,
+    input: &[i8],
+    (first, n_rows): (usize, usize),
+    words: &mut [u32],
+) {
+    let spec = &layer.spec;
+    let (stride, channels) = (usize::from(spec.stride), usize::from(spec.c_in));
+    let (in_h, in_w) = (usize::from(spec.in_h), usize::from(spec.in_w));
+    let (top, left) = (usize::from(spec.padding.top), usize::from(spec.padding.left));
+    for (plane, words) in words.chunks_exact_mut(planes.plane_bytes(stride) / 4).take(channels).enumerate() {
+        let rows = words[planes.row_offset() / 4..].chunks_mut(planes.pitch / 4);
+        for (y, words) in (first * stride..).zip(rows.take(planes.rows(stride, n_rows))) {
+            let words = &mut words[..planes.row_words()];
+            words.fill(u32::from(layer.input_zero[0] as u16) * 0x1_0001);
+            // Above the plane, this is beyond it.
+            let row = y.wrapping_sub(top);
+            if row < in_h {
+                let line = &input[row * in_w * channels..][..in_w * channels];
+                let halfwords = cast::as_halfwords_mut(words);
+                for (to, from) in halfwords[left..].iter_mut().zip(line[plane..].iter().step_by(channels)) {
+                    *to = i16::from(*from);
+                }
+            }
+        }
+    }
 }
 
 /// Writes the rows of padding that `n_rows` output rows from `first` on go over, and says what is to be done for the first

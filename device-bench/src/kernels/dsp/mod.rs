@@ -13,7 +13,7 @@ use super::pack::LINEAR_BLOCK;
 #[cfg(dsp)]
 use super::{Layer, products};
 use crate::quant::{Channel, Clamp};
-use simd::{smlabb, smlad, smlatt, ssub16, sxtab16, sxtab16_ror8, sxtb16, sxtb16_ror8};
+use simd::{smlabb, smlatt, ssub16, sxtab16, sxtab16_ror8, sxtb16, sxtb16_ror8};
 use word::{load_bytes, store_bytes};
 
 /// The DSP extension.
@@ -53,15 +53,9 @@ impl Micro for Dsp {
     #[inline(always)]
     fn pair1<const STEP: usize>(x: &[u32], weights: &[u32]) -> [i32; 2] {
         #[cfg(dsp)]
-        if STEP == 1 {
-            return others::pair1(x, weights);
-        }
-        let (mut even, mut both) = (0, 0);
-        for (&x, &w) in x.iter().step_by(STEP).zip(weights) {
-            both = smlad(x as i32, w as i32, both);
-            even = smlad(x as i32, sxtb16(w as i32), even);
-        }
-        [even, both.wrapping_sub(even) >> 8]
+        return others::pair1::<STEP>(x, weights);
+        #[cfg(not(dsp))]
+        Portable::pair1::<STEP>(x, weights)
     }
 
     #[inline(always)]

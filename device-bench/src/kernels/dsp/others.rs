@@ -37,17 +37,26 @@ struct AddJob {
 unsafe extern "C" {
     fn edgeslim_add4(job: *const AddJob);
     fn edgeslim_pair1(x: *const u32, weights: *const u32, x_end: *const u32, sums: *mut i32);
+    fn edgeslim_pair1_of_four(x: *const u32, weights: *const u32, x_end: *const u32, sums: *mut i32);
     fn edgeslim_widen1(source: *const i8, end: *const i8, target: *mut u32);
     fn edgeslim_widen4(job: *const WidenJob);
 }
 
-/// As [`Micro::pair1`](crate::kernels::micro::Micro::pair1) for neighbouring words.
+/// As [`Micro::pair1`](crate::kernels::micro::Micro::pair1), for neighbouring words and one of four pixels.
 #[inline(always)]
-pub(super) fn pair1(x: &[u32], weights: &[u32]) -> [i32; 2] {
-    assert!(!x.is_empty() && weights.len() >= x.len());
+pub(super) fn pair1<const STEP: usize>(x: &[u32], weights: &[u32]) -> [i32; 2] {
+    let n = x.len().div_ceil(STEP);
+    assert!(n > 0 && weights.len() >= n);
+    let end = x.as_ptr().wrapping_add(n * STEP);
     let mut sums = [0; 2];
-    // SAFETY: `x` is read from its start to its end, with a word of weights for each, and two sums are written.
-    unsafe { edgeslim_pair1(x.as_ptr(), weights.as_ptr(), x.as_ptr_range().end, sums.as_mut_ptr()) };
+    // SAFETY: every `STEP`th word of `x` is read, `n` of them, with a word of weights for each, and two sums are written.
+    unsafe {
+        match STEP {
+            1 => edgeslim_pair1(x.as_ptr(), weights.as_ptr(), end, sums.as_mut_ptr()),
+            PIXELS => edgeslim_pair1_of_four(x.as_ptr(), weights.as_ptr(), end, sums.as_mut_ptr()),
+            _ => unreachable!("there are pixels alone and by fours"),
+        }
+    }
     sums
 }
 

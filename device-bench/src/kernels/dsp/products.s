@@ -7,7 +7,7 @@
 @ r4       a word of weights; shift                sp + 16      channels, end of the output's first pixel, weights
 @ r5       its low bytes, widened; rounding        sp + 28      twice the zero point plus one, where the loop is entered
 @
-@ A group is 12 instructions of 4 bytes for 16 products; the loop is 16 groups, entered so that it ends with the patch.
+@ A group is 12 instructions of 4 bytes for 16 products; loops are of some groups, entered so that they end with the patch.
 
  .syntax unified
  .thumb
@@ -64,7 +64,8 @@
  .endm
 
  @ what: 0 pairs, made outputs; 1 the sums of one pair; 2 the last channel, without an odd one
- .macro EDGESLIM_PRODUCTS name, what
+@ groups: of the loop, a power of two
+ .macro EDGESLIM_PRODUCTS name, what, groups
  .section .text.\name, "ax", %progbits
  .global \name
  .type \name, %function
@@ -78,7 +79,7 @@
  sub r4, r2, r1
  lsrs r4, r4, #4                @ groups
  rsb r5, r4, #1
- and r5, r5, #15
+ and r5, r5, #(\groups - 1)
  movs r6, #48
  adr.w r7, 2f
  mla r5, r5, r6, r7
@@ -94,7 +95,7 @@
  ldr.w pc, [sp, #32]
  .balign 4
 2:
- .rept 16
+ .rept \groups
  EDGESLIM_GROUP 0
  .endr
  ldr r5, [sp, #4]
@@ -164,9 +165,9 @@
  pop {r4-r11, pc}
  .endm
 
- EDGESLIM_PRODUCTS edgeslim_products, 0
- EDGESLIM_PRODUCTS edgeslim_sums, 1
- EDGESLIM_PRODUCTS edgeslim_last_product, 2
+ EDGESLIM_PRODUCTS edgeslim_products, 0, 16
+ EDGESLIM_PRODUCTS edgeslim_sums, 1, 4
+ EDGESLIM_PRODUCTS edgeslim_last_product, 2, 8
 
 @ Eight channels of a linear layer; `Portable::block8`.
 @
@@ -236,28 +237,26 @@ edgeslim_block8:
  add sp, sp, #8
  pop {r4-r11, pc}
 
-@ One pair of channels of a linear layer; `Portable::pair1`.
+@ One pair of channels for one pixel; `Portable::pair1`.
 @
 @ r0  words of the input     r4   a word of the input     r8   the sum of both channels
 @ r1  weights                r5   a word of weights       lr   the sum of the even one
 @                            r7   its low bytes, widened
 @ arguments: r0, r1, r2 end of the input, r3 two sums
- .macro EDGESLIM_LINEAR_PAIR
- ldr.w r4, [r0], #4
- ldr.w r5, [r1], #4
- sxtb16 r7, r5
- smlad r8, r4, r5, r8
- smlad lr, r4, r7, lr
- .endm
- .section .text.edgeslim_pair1, "ax", %progbits
- .global edgeslim_pair1
- .type edgeslim_pair1, %function
+@ step: bytes from word to word of the input
+ .macro EDGESLIM_PAIR1 name, step
+ .section .text.\name, "ax", %progbits
+ .global \name
+ .type \name, %function
  .balign 4
  .thumb_func
-edgeslim_pair1:
+\name:
  push {r4-r8, lr}
- sub r4, r0, r2                 @ -4 a word
- and r4, r4, #28
+ sub r4, r0, r2                 @ minus a step for each word
+ and r4, r4, #(7 * \step)
+ .if \step == 16
+ lsr r4, r4, #2
+ .endif
  add r4, r4, r4, lsl #2         @ 20 bytes a word
  adr.w r5, 1f
  add r4, r4, r5
@@ -268,7 +267,11 @@ edgeslim_pair1:
  .balign 4
 1:
  .rept 8
- EDGESLIM_LINEAR_PAIR
+ ldr.w r4, [r0], #\step
+ ldr.w r5, [r1], #4
+ sxtb16 r7, r5
+ smlad r8, r4, r5, r8
+ smlad lr, r4, r7, lr
  .endr
  cmp r0, r2
  bne.w 1b
@@ -276,6 +279,9 @@ edgeslim_pair1:
  asr r8, r8, #8
  strd lr, r8, [r3]
  pop {r4-r8, pc}
+ .endm
+ EDGESLIM_PAIR1 edgeslim_pair1, 4
+ EDGESLIM_PAIR1 edgeslim_pair1_of_four, 16
 
 @ Widens a run of one pixel, a multiple of eight elements.
 @

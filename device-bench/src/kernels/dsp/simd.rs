@@ -57,15 +57,6 @@ pub(super) fn sxtb16_ror8(word: i32) -> i32 {
     pair((word >> 8) as i8 as i32, word >> 24)
 }
 
-/// `acc` plus the products of both halves.
-#[inline(always)]
-pub(super) fn smlad(a: i32, b: i32, acc: i32) -> i32 {
-    #[cfg(dsp)]
-    return instruction!("smlad {out}, {a}, {b}, {acc}", a = a, b = b, acc = acc);
-    #[cfg(not(dsp))]
-    acc.wrapping_add(low(a) * low(b)).wrapping_add(high(a) * high(b))
-}
-
 /// `acc` plus the product of the low halves.
 #[inline(always)]
 pub(super) fn smlabb(a: i32, b: i32, acc: i32) -> i32 {
