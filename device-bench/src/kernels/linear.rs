@@ -36,39 +36,59 @@ pub(super) fn run<M: Micro>(
     let scratch = cast::as_words_mut(scratch).ok_or(KernelError::Scratch)?;
     let (x, sums) = scratch.split_at_mut(run_words(input.len().min(PIECE)));
     let most = if layer.sums_fit { PIECE } else { SAFE_ELEMENTS };
-    let finish = |c: usize, sum: i32| {
-        let (channel, twice_sum) = (&layer.channels[c], sum.wrapping_mul(2));
-        if layer.scales_fast {
-            layer.clamp.apply(i32::from(M::finish(channel, twice_sum, layer.output_zero)))
-        } else {
-            channel.finish(twice_sum, layer.output_zero, layer.clamp)
-        }
-    };
     if input.len() <= most {
         M::widen1(input, x);
         multiply::<M>(x, weights, (words, 0), 0..output.len(), layer.channels.len(), |c, sum| {
-            output[c] = finish(c, sum)
+            output[c] = finish::<M>(layer, c, sum);
         });
-        return Ok(());
+    } else {
+        multiply_pieces::<M>(layer, (x, sums), weights, input.chunks(most), output);
     }
+    if layer.scales_fast && !layer.clamp.is_full() {
+        M::clamp(output, layer.clamp);
+    }
+    Ok(())
+}
+
+/// The output of channel `c`; saturated only, where the scales are fast.
+#[inline(always)]
+fn finish<M: Micro>(layer: &Layer<'_>, c: usize, sum: i32) -> i8 {
+    let (channel, twice_sum) = (&layer.channels[c], sum.wrapping_mul(2));
+    if layer.scales_fast {
+        M::finish(channel, twice_sum, layer.output_zero)
+    } else {
+        channel.finish(twice_sum, layer.output_zero, layer.clamp)
+    }
+}
+
+/// Where the input is too long for the scratch, or for sums of 24 bits.
+#[inline(never)]
+fn multiply_pieces<M: Micro>(
+    layer: &Layer<'_>,
+    (x, sums): (&mut [u32], &mut [u32]),
+    weights: &[u32],
+    pieces: core::slice::Chunks<'_, i8>,
+    output: &mut [i8],
+) {
+    let words = Runs::of(&layer.spec).words();
     for (block, output) in output.chunks_mut(CHANNELS).enumerate() {
         let first = block * CHANNELS;
         let sums = &mut sums[..output.len()];
         sums.fill(0);
-        for from in (0..input.len()).step_by(most) {
-            let piece = &input[from..input.len().min(from + most)];
+        let mut from = 0;
+        for piece in pieces.clone() {
             let x = &mut x[..run_words(piece.len())];
             M::widen1(piece, x);
             let channels = first..first + output.len();
-            multiply::<M>(x, weights, (words, from / 2), channels, layer.channels.len(), |c, sum| {
+            multiply::<M>(x, weights, (words, from), channels, layer.channels.len(), |c, sum| {
                 sums[c - first] = sums[c - first].wrapping_add(sum as u32);
             });
+            from += x.len();
         }
         for (c, (output, &sum)) in (first..).zip(output.iter_mut().zip(sums.iter())) {
-            *output = finish(c, sum as i32);
+            *output = finish::<M>(layer, c, sum as i32);
         }
     }
-    Ok(())
 }
 
 /// Calls `put(channel, sum)` for `channels`, which start at a block of eight.

@@ -187,10 +187,9 @@ pub fn run(
     debug_assert_eq!(spec.check(), Ok(()));
     let fits = inputs[0].len() == spec.input_bytes()
         && (spec.op != Op::Add || inputs[1].len() == spec.input_bytes())
-        && output.len() == spec.output_bytes()
-        && layer.weights.len() == packed_bytes(spec)
-        && layer.channels.len() == n_channels(spec)
-        && layer.scales.len() == n_scales(spec);
+        && output.len() == spec.output_bytes();
+    debug_assert_eq!(layer.weights.len(), packed_bytes(spec));
+    debug_assert_eq!((layer.channels.len(), layer.scales.len()), (n_channels(spec), n_scales(spec)));
     if !fits {
         return Err(KernelError::Shape);
     }

@@ -94,7 +94,7 @@ fn check_layer(model: &Model<'_>, record: &Record, layer_idx: u32) -> Result<(),
     if !has_its_sizes || !placement.is_valid(model.arena_bytes) {
         return Err(ModelError::Placement { layer_idx });
     }
-    let layer = record.layer(model.blob).ok_or(ModelError::Parameters { layer_idx })?;
+    let (layer, _) = model.layer(layer_idx as usize).ok_or(ModelError::Parameters { layer_idx })?;
     let is_fast = |channel: &Channel| channel.is_fast() || !layer.scales_fast;
     if layer.weights.len() != packed_bytes(&layer.spec) {
         return Err(ModelError::Parameters { layer_idx });

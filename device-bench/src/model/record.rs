@@ -73,6 +73,7 @@ impl Record {
     }
 
     /// `None` if there is no such operator.
+    #[inline(always)]
     pub fn decode(record: &[u8; RECORD_BYTES]) -> Option<Record> {
         let (words, _) = record.as_chunks::<4>();
         let word = |i: usize| words.get(i).map_or(0, |bytes| u32::from_le_bytes(*bytes));
@@ -113,6 +114,7 @@ impl Record {
     }
 
     /// The layer with its parameters; `None` where they lie outside of `blob` or are misaligned.
+    #[inline(always)]
     pub fn layer<'a>(&self, blob: &'a [u8]) -> Option<Layer<'a>> {
         let spec = self.spec;
         let bytes = |at: u32, len: usize| blob.get(range(at, len)?);
@@ -139,6 +141,7 @@ impl Record {
     }
 
     /// Where the layer works; `None` where a range ends beyond 32 bits.
+    #[inline(always)]
     pub fn placement(&self) -> Option<Placement> {
         let spec = &self.spec;
         let second_len = if spec.op == Op::Add { spec.input_bytes() } else { 0 };
