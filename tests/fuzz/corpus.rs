@@ -6,7 +6,7 @@ use device_bench::wire::{FaultKind, Request};
 use device_bench::{LayerSpec, Op, Padding};
 use edgeslim::config::RunConfig;
 use edgeslim::network::{Shape, to_toml, zoo};
-use edgeslim_tests::case::{Random, random_case};
+use edgeslim_tests::case::{Random, random_case, random_case_of};
 use edgeslim_tests::chain;
 use flate2::{Compression, write::GzEncoder};
 use std::io::Write as _;
@@ -16,8 +16,11 @@ fn folder(target: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target)
 }
 
-/// Name and bytes of every file of a target, by name.
+/// Name and bytes of every file of a target, by name. Blobs are made anew: one is read by the kernels only that it is for.
 pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
+    if target == "blob" {
+        return blobs();
+    }
     let Ok(entries) = std::fs::read_dir(folder(target)) else { return Vec::new() };
     let mut files: Vec<(String, Vec<u8>)> = entries
         .map(|entry| entry.expect("the folder can be listed"))
@@ -36,9 +39,6 @@ pub fn write() {
         std::fs::create_dir_all(folder(target)).expect("the folder can be made");
         std::fs::write(folder(target).join(name), bytes).expect("the file can be written");
     };
-    for (name, bytes) in blobs() {
-        write("blob", &name, &bytes);
-    }
     // Whole frames, and each message as it is behind the checksum.
     for (target, messages) in [("request", requests()), ("response", responses())] {
         let frames: Vec<u8> = messages.iter().flat_map(|message| message.frame.clone()).collect();
@@ -77,6 +77,15 @@ fn blobs() -> Vec<(String, Vec<u8>)> {
         let cases = [random_case(&mut random, op)];
         all.push((format!("{}.model", op.name()), bytes_of(&chain(&cases))));
     }
+    let network = [
+        LayerSpec::conv(9, 9, 1, 6, 3, 2, Padding::all(1)),
+        LayerSpec::depthwise(5, 5, 6, 3, 1, Padding::all(1)),
+        LayerSpec::conv(5, 5, 6, 9, 1, 1, Padding::NONE),
+        LayerSpec::global_avg_pool(5, 5, 9),
+        LayerSpec::linear(9, 10),
+    ];
+    let network = network.map(|spec| random_case_of(&mut random, spec));
+    all.push(("network.model".to_owned(), bytes_of(&chain(&network))));
     all
 }
 
