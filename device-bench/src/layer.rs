@@ -68,8 +68,8 @@ impl Padding {
 
 /// One layer's shape: everything its latency depends on except the board.
 ///
-/// Planes are NHWC with one image. Which clamp or scales a layer has is not part of it: kernels take the same
-/// path for all of them.
+/// Planes are NHWC with one image. Which clamp or scales a layer has is not part of it: kernels take the same path for all scales
+/// from 2^-22 to a half, and a clamp that is not the whole range is a pass behind them. Trained layers seldom have others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LayerSpec {
     /// The operator.
