@@ -113,10 +113,15 @@ impl Case {
     }
 }
 
+/// `n`, or what is enough under Miri, which is some thousand times slower.
+fn most(n: usize, under_miri: usize) -> usize {
+    if cfg!(miri) { under_miri } else { n }
+}
+
 #[test]
 fn every_operator_equals_the_reference_on_random_layers_in_every_kernel_set() {
     let mut random = Random(1);
-    for i in 0..1_500 {
+    for i in 0..most(1_500, 6) {
         for op in Op::ALL {
             let case = random_case(&mut random, op);
             let (blob, expected) = (case.blob(), case.expected());
@@ -130,7 +135,7 @@ fn every_operator_equals_the_reference_on_random_layers_in_every_kernel_set() {
 #[test]
 fn large_layers_equal_the_reference_whatever_their_weights() {
     let mut random = Random(4);
-    for spec in large_specs() {
+    for spec in large_specs().into_iter().filter(|spec| spec.macs() < most(usize::MAX, 9_000) as u64) {
         for case in [random_case_of(&mut random, spec), extreme_case_of(&mut random, spec)] {
             let (blob, expected) = (case.blob(), case.expected());
             for set in [KernelSet::Portable, KernelSet::Dsp] {
@@ -152,7 +157,7 @@ fn damaged_and_cut_blobs_are_refused() {
     let mut random = Random(2);
     for op in Op::ALL {
         let blob = random_case(&mut random, op).blob();
-        for _ in 0..200 {
+        for _ in 0..most(200, 5) {
             let mut damaged = blob.clone();
             let at = random.bits() as usize % (damaged.len() * 4);
             bytes_mut(&mut damaged)[at] ^= 1 << (random.bits() % 8);
@@ -167,7 +172,8 @@ fn damaged_and_cut_blobs_are_refused() {
 fn any_blob_that_parses_runs() {
     let mut random = Random(3);
     let mut n_ran = 0;
-    for i in 0..20_000 {
+    let n = most(20_000, 100);
+    for i in 0..n {
         let mut blob = random_case(&mut random, Op::ALL[i % 6]).blob();
         let data = bytes_mut(&mut blob);
         for _ in 0..random.within(1, 3) {
@@ -185,5 +191,5 @@ fn any_blob_that_parses_runs() {
         infer::run(&model, set, bytes_mut(&mut arena), &mut |_, _| {}).expect("a parsed model runs");
         n_ran += 1;
     }
-    assert!(n_ran > 1_000, "only {n_ran} damaged blobs were still valid");
+    assert!(n_ran > n / 20, "only {n_ran} damaged blobs were still valid");
 }

@@ -40,7 +40,7 @@ enum Task {
     },
     /// Feed every parser mutated files and frames: 10^7 a target take an hour.
     Fuzz(fuzz::Options),
-    /// Run the tests of the CPU engine's portable kernels and thread pool under Miri: installs a nightly Rust, takes
+    /// Run the tests of the CPU engine's portable kernels and thread pool, and of the int8 kernels, under Miri: installs a nightly Rust, takes
     /// minutes; skipped, with the reason, where there is none.
     Miri,
     /// Install what is missing (QEMU, Rust targets), or print the command that does.

@@ -127,12 +127,12 @@ pub const fn scratch_bytes(spec: &LayerSpec) -> usize {
 }
 
 /// Entries of [`Layer::channels`].
-pub const fn n_channels(spec: &LayerSpec) -> usize {
+pub(crate) const fn n_channels(spec: &LayerSpec) -> usize {
     n_bias(spec)
 }
 
 /// Entries of [`Layer::scales`].
-pub const fn n_scales(spec: &LayerSpec) -> usize {
+pub(crate) const fn n_scales(spec: &LayerSpec) -> usize {
     if matches!(spec.op, Op::Add) { 3 } else { 0 }
 }
 

@@ -17,7 +17,7 @@ fn roundings(tile: Tile) -> f64 {
 #[test]
 fn a_convolution_in_tiles_is_its_sum_over_taps() {
     for_cases(300, |isa, rng| {
-        let [c_in, c_out] = [(); 2].map(|()| rng.channels().min(most(70, 18)));
+        let [c_in, c_out] = [(); 2].map(|()| rng.channels().min(most(70, 5)));
         let tile = *rng.pick(&[Tile::Two, Tile::Four]);
         let n = rng.size(1..=most(3, 2));
         let (h_out, w_out) = (tile.side() * rng.size(1..=most(4, 1)), tile.side() * rng.size(1..=most(6, 2)));
@@ -61,7 +61,7 @@ fn a_convolution_in_tiles_is_its_sum_over_taps() {
 #[test]
 fn a_weight_gradient_in_tiles_is_its_sum_over_pixels() {
     for_cases(200, |isa, rng| {
-        let [c_in, c_out] = [(); 2].map(|()| rng.channels().min(most(70, 18)));
+        let [c_in, c_out] = [(); 2].map(|()| rng.channels().min(most(70, 5)));
         let tile = *rng.pick(&[Tile::Two, Tile::Four]);
         let n = rng.size(1..=most(3, 2));
         let (h_out, w_out) = (tile.side() * rng.size(1..=most(3, 1)), tile.side() * rng.size(1..=most(3, 2)));
