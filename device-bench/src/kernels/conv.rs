@@ -103,7 +103,7 @@ fn pixels_at(start: usize, n_pixels: usize) -> (usize, usize) {
 
 /// What [`Micro::products4`] leaves to do.
 fn clamp<M: Micro>(layer: &Layer<'_>, output: &mut [i8]) {
-    if layer.scales_fast && !layer.clamp.is_full() {
+    if !layer.clamp.is_full() {
         M::clamp(output, layer.clamp);
     }
 }
@@ -142,13 +142,27 @@ fn pointwise<M: Micro>(
 /// All channels of up to four pixels from whole patches.
 #[inline(always)]
 fn multiply<M: Micro>(layer: &Layer<'_>, x: &[u32], weights: &[u32], output: &mut [i8]) {
-    if layer.scales_fast && output.len() == PIXELS * layer.channels.len() {
-        return M::products4(x, weights, layer.channels, layer.output_zero, output);
+    if output.len() < PIXELS * layer.channels.len() {
+        return multiply_one_by_one::<M, PIXELS>(layer, x, weights, output);
     }
-    multiply_one_by_one::<M, PIXELS>(layer, x, weights, output);
+    M::products4(x, weights, layer.channels, layer.output_zero, output);
+    if !layer.scales_fast && !M::ANY_SCALE {
+        multiply_again::<M>(layer, x, weights, output);
+    }
 }
 
-/// Where there are less than four of `STEP` pixels, or scales that [`Micro::products4`] cannot do.
+/// The pairs of channels that have a scale which is not fast: there are few, if any.
+#[inline(never)]
+fn multiply_again<M: Micro>(layer: &Layer<'_>, x: &[u32], weights: &[u32], output: &mut [i8]) {
+    for (pair, weights) in weights.chunks_exact((x.len() / PIXELS).max(1)).enumerate() {
+        if layer.channels[2 * pair..].iter().take(2).any(|channel| !channel.is_fast()) {
+            let sums = M::pair4(x, weights);
+            store4(&sums, pair, layer.channels, (layer.output_zero, layer.clamp), output);
+        }
+    }
+}
+
+/// Where there are less than four of `STEP` pixels.
 #[inline(never)]
 fn multiply_one_by_one<M: Micro, const STEP: usize>(
     layer: &Layer<'_>,
@@ -158,10 +172,6 @@ fn multiply_one_by_one<M: Micro, const STEP: usize>(
 ) {
     let channels = layer.channels;
     for (pair, weights) in weights.chunks_exact((x.len() / STEP).max(1)).enumerate() {
-        if output.len() == PIXELS * channels.len() {
-            store4(&M::pair4(x, weights), pair, channels, (layer.output_zero, layer.clamp), output);
-            continue;
-        }
         for (pixel, output) in output.chunks_exact_mut(channels.len()).enumerate() {
             let sums = M::pair1::<STEP>(&x[pixel..], weights);
             let outputs = output[2 * pair..].iter_mut().zip(&channels[2 * pair..]).zip(sums);

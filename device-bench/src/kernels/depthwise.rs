@@ -30,6 +30,11 @@ pub(super) fn run<M: Micro>(
 ) -> Result<(), KernelError> {
     let scratch = cast::as_words_mut(scratch).ok_or(KernelError::Scratch)?;
     if M::depthwise(layer, input, output, scratch).is_some() {
+        for c in 0..layer.channels.len() {
+            if !layer.scales_fast && !layer.channels[c].is_fast() {
+                run_again(layer, c, input, output);
+            }
+        }
         if !layer.clamp.is_full() {
             M::clamp(output, layer.clamp);
         }
@@ -63,6 +68,28 @@ pub(super) fn run<M: Micro>(
         M::clamp(output, layer.clamp);
     }
     Ok(())
+}
+
+/// Channel `c`, whose scale is not fast, of all pixels.
+#[inline(never)]
+fn run_again(layer: &Layer<'_>, c: usize, input: &[i8], output: &mut [i8]) {
+    let spec = &layer.spec;
+    let (channels, out_w) = (usize::from(spec.c_in), usize::from(spec.out_w()));
+    let (weights, zero) = (cast::as_i8(layer.weights), i32::from(layer.input_zero[0]));
+    let of_window: i32 = weights[c..].iter().step_by(channels).map(|&w| i32::from(w) * zero).sum();
+    for (i, pixel) in output.chunks_exact_mut(channels).enumerate() {
+        let (rows, columns) = (Span::rows(spec, i / out_w), Span::columns(spec, i % out_w));
+        let mut sum = of_window;
+        for row in 0..rows.len() {
+            let x = ((rows.input + row) * usize::from(spec.in_w) + columns.input) * channels + c;
+            let w = ((rows.begin + row) * usize::from(spec.kernel_w) + columns.begin) * channels + c;
+            for at in (0..columns.len() * channels).step_by(channels) {
+                let product = (i32::from(input[x + at]) - zero) * i32::from(weights[w + at]);
+                sum = sum.wrapping_add(product);
+            }
+        }
+        pixel[c] = layer.channels[c].finish(sum.wrapping_mul(2), layer.output_zero, layer.clamp);
+    }
 }
 
 /// The part of an output pixel's window that lies on the plane.

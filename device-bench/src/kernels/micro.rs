@@ -101,7 +101,10 @@ pub(super) trait Micro: Sized {
     /// - `weights`: `[words, 4]`
     fn block8(x: &[u32], weights: &[u32]) -> [i32; LINEAR_BLOCK];
 
-    /// All channels of four pixels, saturated to 8 bits; every scale is fast.
+    /// Whether [`Micro::finish`] is right for every scale.
+    const ANY_SCALE: bool = false;
+
+    /// All channels of four pixels, saturated to 8 bits; of scales that are not fast, outputs may be wrong.
     ///
     /// - `x`: `[words, PIXELS]`
     /// - `weights`: `[pairs, words]`
@@ -118,7 +121,8 @@ pub(super) trait Micro: Sized {
         }
     }
 
-    /// A depthwise layer as a whole, saturated to 8 bits, where the set has a way of its own for it.
+    /// A depthwise layer as a whole, saturated to 8 bits, where the set has a way of its own for it; of scales that are not
+    /// fast, outputs may be wrong.
     #[inline(always)]
     fn depthwise(_layer: &Layer<'_>, _input: &[i8], _output: &mut [i8], _scratch: &mut [u32]) -> Option<()> {
         None
@@ -202,6 +206,8 @@ const fn odd(even: i32, both: i32) -> i32 {
 }
 
 impl Micro for Portable {
+    const ANY_SCALE: bool = true;
+
     unsafe fn widen4(windows: &Windows, target: &mut [u32], words: usize) {
         for (pixel, (&row, line)) in windows.rows.iter().zip(windows.lines).enumerate() {
             for i in 0..windows.n {

@@ -69,7 +69,7 @@ fn channel_kernel(stride: u8, pitch: usize) -> unsafe extern "C" fn(*const Chann
 /// As [`Micro::depthwise`](crate::kernels::micro::Micro::depthwise).
 pub(super) fn run(layer: &Layer<'_>, input: &[i8], output: &mut [i8], scratch: &mut [u32]) -> Option<()> {
     let spec = &layer.spec;
-    let planes = Planes::of(spec).filter(|_| layer.scales_fast)?;
+    let planes = Planes::of(spec)?;
     let (stride, channels) = (usize::from(spec.stride), usize::from(spec.c_in));
     let (out_h, out_w) = (usize::from(spec.out_h()), usize::from(spec.out_w()));
     assert!(input.len() == spec.input_bytes() && output.len() == spec.output_bytes());

@@ -167,7 +167,7 @@
 
  EDGESLIM_PRODUCTS edgeslim_products, 0, 16
  EDGESLIM_PRODUCTS edgeslim_sums, 1, 4
- EDGESLIM_PRODUCTS edgeslim_last_product, 2, 8
+ EDGESLIM_PRODUCTS edgeslim_last_product, 2, 4
 
 @ Eight channels of a linear layer; `Portable::block8`.
 @
