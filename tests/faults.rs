@@ -135,7 +135,7 @@ static QUIET: LazyLock<Quiet> = LazyLock::new(|| {
 
 /// Half a second and thousands of accesses.
 fn long_layer() -> LayerSpec {
-    LayerSpec::conv(32, 32, 64, 64, 3, 1, Padding::all(1))
+    LayerSpec::conv(56, 56, 64, 64, 3, 1, Padding::all(1))
 }
 
 /// The open board, and what comes of a long layer during which it has the fault.
