@@ -1,6 +1,6 @@
 //! Sum of two tensors with their own scales, through a table of each. Source: TFLite `reference_integer_ops::Add`.
 
-use super::micro::Micro;
+use super::micro::{Micro, clamp};
 use super::{KernelError, Layer, cast};
 use crate::layer::LayerSpec;
 use crate::quant::{Channel, Requant, high_mul};
@@ -41,9 +41,7 @@ pub(super) fn run<M: Micro>(
     let (first, second) = (a.table(first)?, b.table(second)?);
     if layer.scales_fast {
         M::add(inputs, [first, second], channel, layer.output_zero, output);
-        if !layer.clamp.is_full() {
-            M::clamp(output, layer.clamp);
-        }
+        clamp::<M>(layer, output);
         return Ok(());
     }
     for (out, (&x, &y)) in output.iter_mut().zip(inputs[0].iter().zip(inputs[1])) {

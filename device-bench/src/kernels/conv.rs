@@ -2,7 +2,7 @@
 //! time.
 
 use super::gather::{Gather, edge_bytes};
-use super::micro::{Micro, PIXELS, Windows, store4};
+use super::micro::{Micro, PIXELS, Windows, clamp, finish, store4};
 use super::pack::{Runs, SAFE_ELEMENTS, run_words};
 use super::{KernelError, Layer, cast};
 use crate::layer::LayerSpec;
@@ -101,13 +101,6 @@ fn pixels_at(start: usize, n_pixels: usize) -> (usize, usize) {
     }
 }
 
-/// What [`Micro::products4`] leaves to do.
-fn clamp<M: Micro>(layer: &Layer<'_>, output: &mut [i8]) {
-    if !layer.clamp.is_full() {
-        M::clamp(output, layer.clamp);
-    }
-}
-
 /// A plane's pixels lie as its windows do.
 #[inline(always)]
 fn pointwise<M: Micro>(
@@ -170,18 +163,12 @@ fn multiply_one_by_one<M: Micro, const STEP: usize>(
     weights: &[u32],
     output: &mut [i8],
 ) {
-    let channels = layer.channels;
+    let c_out = layer.channels.len();
     for (pair, weights) in weights.chunks_exact((x.len() / STEP).max(1)).enumerate() {
-        for (pixel, output) in output.chunks_exact_mut(channels.len()).enumerate() {
+        for (pixel, output) in output.chunks_exact_mut(c_out).enumerate() {
             let sums = M::pair1::<STEP>(&x[pixel..], weights);
-            let outputs = output[2 * pair..].iter_mut().zip(&channels[2 * pair..]).zip(sums);
-            for ((output, channel), sum) in outputs {
-                let twice_sum = sum.wrapping_mul(2);
-                *output = if layer.scales_fast {
-                    M::finish(channel, twice_sum, layer.output_zero)
-                } else {
-                    channel.finish(twice_sum, layer.output_zero, layer.clamp)
-                };
+            for (c, (output, sum)) in (2 * pair..).zip(output[2 * pair..].iter_mut().zip(sums)) {
+                *output = finish::<M>(layer, c, sum);
             }
         }
     }

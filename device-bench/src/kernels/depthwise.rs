@@ -1,6 +1,6 @@
 //! Depthwise convolution: four channels of a window at a time, in place.
 
-use super::micro::{Micro, Taps};
+use super::micro::{Micro, Taps, clamp, finish};
 use super::planes::Planes;
 use super::{KernelError, Layer, Span, cast};
 use crate::layer::{LayerSpec, Padding};
@@ -35,9 +35,7 @@ pub(super) fn run<M: Micro>(
                 run_again(layer, c, input, output);
             }
         }
-        if !layer.clamp.is_full() {
-            M::clamp(output, layer.clamp);
-        }
+        clamp::<M>(layer, output);
         return Ok(());
     }
     let sums = scratch.get_mut(..n_sums(&layer.spec)).ok_or(KernelError::Scratch)?;
@@ -64,9 +62,7 @@ pub(super) fn run<M: Micro>(
             }
         }
     }
-    if layer.scales_fast && !layer.clamp.is_full() {
-        M::clamp(output, layer.clamp);
-    }
+    clamp::<M>(layer, output);
     Ok(())
 }
 
@@ -170,16 +166,5 @@ impl<'a> Window<'a> {
                 *out = finish::<M>(layer, c, sum.wrapping_add(start));
             }
         }
-    }
-}
-
-/// The output of channel `c`; saturated only, where the scales are fast.
-#[inline(always)]
-fn finish<M: Micro>(layer: &Layer<'_>, c: usize, sum: i32) -> i8 {
-    let (channel, twice_sum) = (&layer.channels[c], sum.wrapping_mul(2));
-    if layer.scales_fast {
-        M::finish(channel, twice_sum, layer.output_zero)
-    } else {
-        channel.finish(twice_sum, layer.output_zero, layer.clamp)
     }
 }

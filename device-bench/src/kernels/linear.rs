@@ -1,6 +1,6 @@
 //! Fully connected: eight outputs share each input, which is widened to 16 bits once.
 
-use super::micro::Micro;
+use super::micro::{Micro, clamp, finish};
 use super::pack::{LINEAR_BLOCK, Runs, SAFE_ELEMENTS, run_words};
 use super::{KernelError, Layer, cast};
 use crate::layer::LayerSpec;
@@ -44,21 +44,8 @@ pub(super) fn run<M: Micro>(
     } else {
         multiply_pieces::<M>(layer, (x, sums), weights, input.chunks(most), output);
     }
-    if layer.scales_fast && !layer.clamp.is_full() {
-        M::clamp(output, layer.clamp);
-    }
+    clamp::<M>(layer, output);
     Ok(())
-}
-
-/// The output of channel `c`; saturated only, where the scales are fast.
-#[inline(always)]
-fn finish<M: Micro>(layer: &Layer<'_>, c: usize, sum: i32) -> i8 {
-    let (channel, twice_sum) = (&layer.channels[c], sum.wrapping_mul(2));
-    if layer.scales_fast {
-        M::finish(channel, twice_sum, layer.output_zero)
-    } else {
-        channel.finish(twice_sum, layer.output_zero, layer.clamp)
-    }
 }
 
 /// Where the input is too long for the scratch, or for sums of 24 bits.

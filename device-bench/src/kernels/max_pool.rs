@@ -1,6 +1,6 @@
 //! Maximum over windows. Source: TFLite `reference_integer_ops::MaxPool`.
 
-use super::micro::{Micro, Taps};
+use super::micro::{Micro, Taps, clamp};
 use super::{Layer, Span};
 
 #[inline(never)]
@@ -23,7 +23,5 @@ pub(super) fn run<M: Micro>(layer: &Layer<'_>, input: &[i8], output: &mut [i8]) 
             pixel[c..c + 4].copy_from_slice(&M::max4(&input[c..], taps));
         }
     }
-    if !layer.clamp.is_full() {
-        M::clamp(output, layer.clamp);
-    }
+    clamp::<M>(layer, output);
 }

@@ -167,6 +167,24 @@ pub(super) trait Micro: Sized {
     }
 }
 
+/// The output of channel `c`: saturated only, where the scales are fast, so that [`clamp`] is left to do.
+#[inline(always)]
+pub(super) fn finish<M: Micro>(layer: &Layer<'_>, c: usize, sum: i32) -> i8 {
+    let (channel, twice_sum) = (&layer.channels[c], sum.wrapping_mul(2));
+    if layer.scales_fast {
+        M::finish(channel, twice_sum, layer.output_zero)
+    } else {
+        channel.finish(twice_sum, layer.output_zero, layer.clamp)
+    }
+}
+
+/// Moves a layer's outputs into the range of its activation function; does nothing to those that are.
+pub(super) fn clamp<M: Micro>(layer: &Layer<'_>, output: &mut [i8]) {
+    if !layer.clamp.is_full() {
+        M::clamp(output, layer.clamp);
+    }
+}
+
 /// Writes the outputs of channel pair `pair` for four pixels; `output`: `[PIXELS, channels.len()]`.
 #[inline(always)]
 pub(super) fn store4(
