@@ -1,5 +1,5 @@
 //! `cargo xtask cmsis-nn`: builds CMSIS-NN, counts it on QEMU with the plugin of `bench-kernels`, and writes
-//! `device-bench/baselines/networks.csv`. Only figures are kept.
+//! `device-bench/baselines/networks.csv` and the modelled cycles of `cmsis-nn-layers.csv`. Only figures are kept.
 
 use crate::bench_kernels::{example, plugin, root};
 use anyhow::{Context, Result, bail, ensure};
@@ -67,7 +67,7 @@ const TARGETS: [Target; 5] = [
     },
 ];
 
-/// Instructions and, by the Cortex-M4's model, cycles of a call.
+/// Instructions and, by the core's model, cycles of a call.
 type Figures = (u64, u64);
 
 /// Builds, counts, compares the layers with the committed figures, and writes the networks'.
@@ -94,9 +94,11 @@ pub fn run() -> Result<()> {
         check(target, &names, &figures)?;
         columns.push(figures);
     }
-    let path = root().join("device-bench/baselines/networks.csv");
-    fs::write(&path, table(&fs::read_to_string(&path)?, &names, &columns)?)?;
-    println!("written: {}", path.display());
+    for (file, table) in [("networks.csv", networks as Table), ("cmsis-nn-layers.csv", layers)] {
+        let path = root().join("device-bench/baselines").join(file);
+        fs::write(&path, table(&fs::read_to_string(&path)?, &names, &columns)?)?;
+        println!("written: {}", path.display());
+    }
     Ok(())
 }
 
@@ -188,7 +190,7 @@ fn count(dir: &Path, target: &Target, elf: &Path, plugin: &Path) -> Result<Vec<F
     qemu.args(["-monitor", "none", "-semihosting", "-kernel"]).arg(elf);
     qemu.arg("-plugin").arg(format!("{},out={}", plugin.display(), counts.display()));
     output(&mut qemu)?;
-    let priced = output(example()?.arg("--counts").arg(&counts))?;
+    let priced = output(example()?.args(["--core", target.column, "--counts"]).arg(&counts))?;
     let figures = priced.lines().map(|line| {
         let (instructions, cycles) = line.split_once(',')?;
         Some((instructions.parse().ok()?, cycles.parse().ok()?))
@@ -221,14 +223,47 @@ fn check(target: &Target, names: &[&str], figures: &[Figures]) -> Result<()> {
     Ok(())
 }
 
+/// A table's text with new figures in it, from its text before, names and each core's figures of them.
+type Table = fn(&str, &[&str], &[Vec<Figures>]) -> Result<String>;
+
+/// The layers' table with the modelled cycles of all cores but the Cortex-M4, whose are older than the model here.
+fn layers(before: &str, names: &[&str], columns: &[Vec<Figures>]) -> Result<String> {
+    let mut text = String::new();
+    for line in before.lines() {
+        // Columns that were added before are taken off: they are the last ones.
+        let n = before.lines().find(|line| !line.starts_with('#')).map_or(0, |header| {
+            header.split(',').take_while(|name| !MODELLED.contains(name)).count()
+        });
+        if line.starts_with('#') {
+            writeln!(text, "{line}")?;
+            continue;
+        }
+        let fields: Vec<&str> = line.split(',').take(n).collect();
+        write!(text, "{}", fields.join(","))?;
+        match names.iter().position(|name| *name == fields[0]) {
+            None => writeln!(text, ",{}", MODELLED.join(","))?,
+            Some(i) => {
+                columns[1..].iter().try_for_each(|figures| write!(text, ",{}", figures[i].1))?;
+                text.push('\n');
+            }
+        }
+    }
+    Ok(text)
+}
+
+/// Columns of all targets but the first.
+const MODELLED: [&str; 4] = ["m7_model_cycles", "m33_model_cycles", "m3_model_cycles", "m0_model_cycles"];
+
 /// The networks' table; the committed figures of the Cortex-M4 stay, as goals are set by them.
-fn table(before: &str, names: &[&str], columns: &[Vec<Figures>]) -> Result<String> {
+fn networks(before: &str, names: &[&str], columns: &[Vec<Figures>]) -> Result<String> {
     let mut text = format!(
         "# Whole networks of MLPerf Tiny (sums of layers, random weights), CMSIS-NN at its best flags; same method as\n\
          # cmsis-nn-layers.csv. Written by `cargo xtask cmsis-nn` from {REPOSITORY}\n\
          # at {COMMIT}; the layers are those of host/examples/bench_kernels/networks.rs.\n\
          # m4_instr and m4_model_cycles are older figures of whole networks, which the sums agree with within 0.5 %.\n\
-         network,macs,m4_instr,m4_model_cycles,m7_instr,m33_instr,m3_instr,m0_instr\n"
+         # The other cycles are of the models of device-bench/virtual-board/src/cycles.\n\
+         network,macs,m4_instr,m4_model_cycles,m7_instr,m33_instr,m3_instr,m0_instr,{}\n",
+        MODELLED.join(",")
     );
     for line in before.lines().filter(|line| !line.starts_with('#')).skip(1) {
         let fields: Vec<&str> = line.split(',').collect();
@@ -247,6 +282,7 @@ fn table(before: &str, names: &[&str], columns: &[Vec<Figures>]) -> Result<Strin
         }
         write!(text, "{name},{macs},{m4},{cycles}")?;
         sums[1..].iter().try_for_each(|(instructions, _)| write!(text, ",{instructions}"))?;
+        sums[1..].iter().try_for_each(|(_, cycles)| write!(text, ",{cycles}"))?;
         text.push('\n');
     }
     Ok(text)

@@ -11,7 +11,7 @@ use clap::{Parser, ValueEnum};
 use measure::{Board, Figures};
 use serde::Serialize;
 use std::path::PathBuf;
-use virtual_board::cycles;
+use virtual_board::cycles::{self, Model};
 
 #[derive(Parser)]
 struct Arguments {
@@ -24,8 +24,8 @@ struct Arguments {
     /// Draw the Cortex-M4's instructions a multiply-accumulate.
     #[arg(long)]
     figure: Option<PathBuf>,
-    /// Print instructions and modelled cycles of each window of a file of the plugin's, and measure nothing.
-    #[arg(long, conflicts_with_all = ["json", "core", "figure"])]
+    /// Print instructions and the core's modelled cycles of each window of a file of the plugin's, and measure nothing.
+    #[arg(long, requires = "core", conflicts_with_all = ["json", "figure"])]
     counts: Option<PathBuf>,
     /// Print the layers as `bench.c` of the baselines wants them, behind their names, and measure nothing.
     #[arg(long, conflicts_with_all = ["json", "core", "figure", "counts"])]
@@ -57,6 +57,17 @@ impl Core {
             Core::M33 => ("virtual-m33", "thumbv8m.main-none-eabihf"),
             Core::M3 => ("virtual-m3", "thumbv7m-none-eabi"),
             Core::M0 => ("virtual-m3", "thumbv6m-none-eabi"),
+        }
+    }
+
+    /// What its cycles are priced by.
+    fn model(self) -> Model {
+        match self {
+            Core::M4 => Model::M4,
+            Core::M7 => Model::M7,
+            Core::M33 => Model::M33,
+            Core::M3 => Model::M3,
+            Core::M0 => Model::M0,
         }
     }
 
@@ -105,9 +116,12 @@ pub struct Row {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    if let Some(path) = &arguments.counts {
+    if let (Some(path), [core]) = (&arguments.counts, arguments.core.as_slice()) {
         let windows = cycles::parse(&std::fs::read_to_string(path)?).context("the file is cut or damaged")?;
-        windows.iter().for_each(|w| println!("{},{}", cycles::instructions(w), cycles::cortex_m4(w)));
+        for window in &windows {
+            let modelled = core.model().cycles(window).context("the file has what is no instruction")?;
+            println!("{},{modelled}", cycles::instructions(window));
+        }
         return Ok(());
     }
     if arguments.shapes {
@@ -201,7 +215,8 @@ fn print_shapes() -> Result<()> {
 }
 
 fn print(rows: &[Row]) {
-    println!("emulated: instructions, and cycles by the model {}; never milliseconds", cycles::MODEL);
+    let models = Model::ALL.map(Model::name).join(", ");
+    println!("emulated: instructions, and cycles by the models {models}; never milliseconds");
     println!(
         "{:5}{:16}{:26}{:>10}{:>10}{:>7}{:>6}  a MAC",
         "core", "unit", "what", "ours", "CMSIS-NN", "ratio", "goal"

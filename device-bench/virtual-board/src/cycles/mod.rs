@@ -1,12 +1,67 @@
 //! Modelled cycles: what a core would take for the instructions that were executed, from its manual's table. A model, at
 //! zero wait states and without anything that depends on data; never a measurement.
 
-mod thumb;
+mod decode;
+mod m33;
+mod m7;
+mod pipeline;
+mod table;
+#[cfg(test)]
+mod tests;
 
-use thumb::Class;
+use std::fmt;
 
-/// Changes with every price below, so that figures of two models are never compared.
-pub const MODEL: &str = "m4-trm-1";
+/// Cycles of a division: 2 to 12 in the manuals, by the quotient.
+const DIVIDE: u64 = 7;
+
+/// A core's model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Model {
+    /// Of the Cortex-M0.
+    M0,
+    /// Of the Cortex-M3.
+    M3,
+    /// Of the Cortex-M4.
+    M4,
+    /// Of the Cortex-M7.
+    M7,
+    /// Of the Cortex-M33.
+    M33,
+}
+
+impl Model {
+    /// All of them.
+    pub const ALL: [Model; 5] = [Model::M0, Model::M3, Model::M4, Model::M7, Model::M33];
+
+    /// Its name and version, which changes with every price, so that figures of two models are never compared.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Model::M0 => "m0-trm-1",
+            Model::M3 => "m3-trm-1",
+            Model::M4 => "m4-trm-1",
+            Model::M7 => "m7-dual-issue-1",
+            Model::M33 => "m33-measured-1",
+        }
+    }
+
+    /// Cycles of a window; `None` where it has what is no instruction.
+    pub fn cycles(self, window: &[Executed]) -> Option<u64> {
+        let instructions = decode::decode(window)?;
+        Some(match self {
+            Model::M0 => table::cortex_m0(&instructions),
+            Model::M3 => table::cortex_m3_m4(&instructions, true),
+            Model::M4 => table::cortex_m3_m4(&instructions, false),
+            Model::M7 => pipeline::cycles::<m7::CortexM7>(&instructions),
+            Model::M33 => pipeline::cycles::<m33::CortexM33>(&instructions),
+        })
+    }
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 /// How often an instruction was executed in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,9 +77,20 @@ pub struct Executed {
 }
 
 impl Executed {
+    /// Whether it has one halfword only.
+    fn is_short(&self) -> bool {
+        self.halfwords[0] < 0xE800
+    }
+
     /// The address behind it.
     fn end(&self) -> u32 {
-        self.address + if thumb::is_long(self.halfwords[0]) { 4 } else { 2 }
+        self.address + if self.is_short() { 2 } else { 4 }
+    }
+
+    /// As they lie in memory.
+    fn bytes(&self) -> impl Iterator<Item = u8> {
+        let n = if self.is_short() { 1 } else { 2 };
+        self.halfwords.into_iter().take(n).flat_map(u16::to_le_bytes)
     }
 }
 
@@ -52,65 +118,4 @@ pub fn parse(text: &str) -> Option<Vec<Vec<Executed>>> {
 /// Instructions of a window.
 pub fn instructions(window: &[Executed]) -> u64 {
     window.iter().map(|executed| executed.n).sum()
-}
-
-/// Cycles of a window on a Cortex-M4: table 3-1 of its Technical Reference Manual (100166), with three cycles for a branch
-/// that is taken.
-///
-/// A single load takes two cycles, or one where another one lies right before it: their phases overlap. Stores are taken by
-/// the store buffer. Priced so, CMSIS-NN takes what was counted by others for `device-bench/baselines`, within 0.5 %.
-pub fn cortex_m4(window: &[Executed]) -> u64 {
-    let mut sorted: Vec<&Executed> = window.iter().collect();
-    sorted.sort_by_key(|executed| executed.address);
-    let mut total = 0;
-    for (i, executed) in sorted.iter().enumerate() {
-        let before = i.checked_sub(1).map(|i| sorted[i]).filter(|before| before.end() == executed.address);
-        let follows_load = before.is_some_and(|before| thumb::class(before.halfwords) == Class::Load);
-        let each = match thumb::class(executed.halfwords) {
-            Class::Load if !follows_load => 2,
-            Class::Load | Class::Store | Class::Other => 1,
-            Class::Multiple { registers } => 1 + u64::from(registers),
-            Class::Divide => DIVIDE,
-        };
-        total += executed.n * each + executed.n_jumps * REFILL;
-    }
-    total
-}
-
-/// Cycles of a branch that is taken, beyond its own: the pipeline is filled again; 1 to 3 in the manual.
-const REFILL: u64 = 2;
-
-/// Cycles of a division: 2 to 12 in the manual.
-const DIVIDE: u64 = 7;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TEXT: &str = "\
-20000000 0268 10 0
-20000002 4368 10 0
-20000004 02fb03f0 10 0
-20000008 fad1 10 9
-
-20000000 0268 1 0
-
-";
-
-    #[test]
-    fn windows_are_read_and_priced() {
-        let windows = parse(TEXT).unwrap();
-        assert_eq!(windows.len(), 2);
-        assert_eq!(instructions(&windows[0]), 40);
-        // Two loads, the second behind the first, a product, and a branch that is taken nine times in ten.
-        assert_eq!(cortex_m4(&windows[0]), 10 * (2 + 1 + 1 + 1) + 9 * REFILL);
-        assert_eq!(cortex_m4(&windows[1]), 2);
-    }
-
-    #[test]
-    fn a_file_that_is_cut_is_not_read() {
-        assert_eq!(parse("20000000 0268 10 0\n"), None);
-        assert_eq!(parse("20000000 026 10 0\n\n"), None);
-        assert_eq!(parse("20000000 0268 ten 0\n\n"), None);
-    }
 }
