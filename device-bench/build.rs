@@ -1,5 +1,5 @@
-//! Sets `EDGESLIM_KERNELS`, a digest of the kernels' sources, and `cfg(dsp)`, `cfg(thumb2)` or `cfg(thumb1)` by what the
-//! compiler may use: `target_feature = "dsp"` is not visible on stable Rust.
+//! Sets `EDGESLIM_KERNELS`, a digest of the kernels' sources, `cfg(dsp)`, `cfg(thumb2)` or `cfg(thumb1)` by what the
+//! compiler may use (`target_feature = "dsp"` is not visible on stable Rust), and `cfg(dual_issue)` for a Cortex-M7.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,11 +19,14 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-env-changed=CARGO_ENCODED_RUSTFLAGS");
     // A digest of the sources: their times do not tell an edit from before the clock was set back.
     println!("cargo::rerun-if-env-changed=EDGESLIM_FIRMWARE");
-    println!("cargo::rustc-check-cfg=cfg(dsp, thumb2, thumb1)");
+    println!("cargo::rustc-check-cfg=cfg(dsp, thumb2, thumb1, dual_issue)");
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
     let (target, flags) = (variable("TARGET"), variable("CARGO_ENCODED_RUSTFLAGS"));
     if let Some(set) = kernel_set(&target, &flags) {
         println!("cargo::rustc-cfg={set}");
+    }
+    if flags.contains("cortex-m7") {
+        println!("cargo::rustc-cfg=dual_issue");
     }
     Ok(())
 }

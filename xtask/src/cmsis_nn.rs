@@ -231,9 +231,10 @@ fn layers(before: &str, names: &[&str], columns: &[Vec<Figures>]) -> Result<Stri
     let mut text = String::new();
     for line in before.lines() {
         // Columns that were added before are taken off: they are the last ones.
-        let n = before.lines().find(|line| !line.starts_with('#')).map_or(0, |header| {
-            header.split(',').take_while(|name| !MODELLED.contains(name)).count()
-        });
+        let n = before
+            .lines()
+            .find(|line| !line.starts_with('#'))
+            .map_or(0, |header| header.split(',').take_while(|name| !MODELLED.contains(name)).count());
         if line.starts_with('#') {
             writeln!(text, "{line}")?;
             continue;

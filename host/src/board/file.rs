@@ -213,10 +213,12 @@ impl BoardFile {
         self.caches.iter().map(Cache::to_string).collect::<Vec<_>>().join(" ")
     }
 
-    /// The compiler's name of a core whose target triple leaves its DSP extension out.
+    /// The compiler's name of a core of which the target triple does not tell all: a Cortex-M7 issues two instructions a
+    /// cycle, the others have the DSP extension.
     pub fn target_cpu(&self) -> Option<&'static str> {
-        const WITH_DSP: [&str; 4] = ["cortex-m33", "cortex-m35p", "cortex-m55", "cortex-m85"];
-        WITH_DSP.into_iter().find(|cpu| self.core.eq_ignore_ascii_case(cpu))
+        const CORES: [&str; 5] = ["cortex-m7", "cortex-m33", "cortex-m35p", "cortex-m55", "cortex-m85"];
+        // An F is for the floating-point unit.
+        CORES.into_iter().find(|cpu| self.core.trim_end_matches('F').eq_ignore_ascii_case(cpu))
     }
 
     /// Where firmware, model and data lie, from probe-rs's memory map.

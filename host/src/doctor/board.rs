@@ -171,7 +171,8 @@ fn core(board: &BoardFile, info: &BoardInfo) -> Check {
         return Check::ok("core", format!("{core} runs {}", board.target));
     }
     let named = BoardFile { core: core.clone(), ..board.clone() };
-    let where_dsp = named.target_cpu().map_or("", |_| ", if its data sheet has the DSP extension");
+    let has_option = named.target_cpu().is_some() && board.target.starts_with("thumbv8m");
+    let where_dsp = if has_option { ", if its data sheet has the DSP extension" } else { "" };
     Check::warning(
         "core",
         format!("{core} runs {}; the board file says {}", board.target, board.core),

@@ -122,44 +122,19 @@ edgeslim_planes:
 @
 @ r0       words of the first of three rows     r4, r5    twice the sums of two outputs
 @ r1       output                               r6-r11    doubled weights of each row: (w0, w1), (w1, w2)
-@ r2, r3   words of a row; rounding, a product  r12, lr   multiplier, shift
+@ r2, r3   words of a row; rounding, less one   r12, lr   multiplier, shift
 @ sp + 0   rounding and zero point, bytes of a pixel, bias, bias
 @ sp + 16  rows left, bytes to the next row, pairs of outputs in a row (0: none), a single output behind them (0 or 1)
 @ sp + 32  rows, words of the next plane, its output, weights
 @ sp + 48  parameters, bytes of a plane, twice the zero point plus one, channels left
- .macro EDGESLIM_TWO first, second
- smlad r4, r2, \first, r4
- smlabt r4, r3, \second, r4
- smlatb r5, r2, \first, r5
- smlad r5, r3, \second, r5
- .endm
- .macro EDGESLIM_ONE first, second
- smlad r4, r2, \first, r4
- smlabt r4, r3, \second, r4
- .endm
- .macro EDGESLIM_ROUND sum, to
- smmlar r3, \sum, r12, r2
- add r3, r3, \sum, asr #31
- asr r3, r3, lr
- ssat \to, #8, r3, asr #1
- .endm
- .macro EDGESLIM_DEPTHWISE stride, pitch
- .section .text.edgeslim_depthwise_s\stride\()_\pitch, "ax", %progbits
- .global edgeslim_depthwise_s\stride\()_\pitch
- .type edgeslim_depthwise_s\stride\()_\pitch, %function
+@ sp + 64  shift
+
+@ The weights and parameters of a channel; a function without a frame of its own.
+ .section .text.edgeslim_depthwise_channel, "ax", %progbits
+ .type edgeslim_depthwise_channel, %function
  .balign 4
  .thumb_func
-edgeslim_depthwise_s\stride\()_\pitch:
- push {r4-r11, lr}
- sub sp, sp, #68
- ldm r0!, {r1-r4}
- str r1, [sp, #4]
- add r5, sp, #20
- stm r5, {r2-r4}
- ldm r0, {r1-r8}
- add r0, sp, #32
- stm r0, {r1-r8}
-5:                              @ the weights and parameters of a channel
+edgeslim_depthwise_channel:
  ldr r0, [sp, #44]
  ldr r1, [sp, #4]
  ldrsb r2, [r0]
@@ -189,63 +164,139 @@ edgeslim_depthwise_s\stride\()_\pitch:
  sadd16 r10, r10, r10
  sadd16 r11, r11, r11
  ldr r0, [sp, #48]
- ldmia r0!, {r4, r12, lr}
- str r0, [sp, #48]
- mov r5, r4
- strd r4, r5, [sp, #8]
  ldr r2, [sp, #56]
- lsl r2, r2, lr
+ ldm r0!, {r3, r4, r5}
+ str r0, [sp, #48]
+ mov r12, r4
+ mov r4, r3
+ strd r3, r4, [sp, #8]
+ lsls r2, r5
  str r2, [sp]
+ str r5, [sp, #64]
  ldr r2, [sp, #32]
  str r2, [sp, #16]
  ldrd r0, r1, [sp, #36]
  ldr r2, [sp, #52]
- add r2, r2, r0
- add r3, r1, #1
+ adds r2, r2, r0
+ adds r3, r1, #1
  strd r2, r3, [sp, #36]
-1:
+ bx lr
+
+@ The products of a row with both outputs: of a stride of 1 from the words in r2 and r3, of a stride of 2 from a third one too.
+@ at: where the row's words lie, from those of the first row on, which moves r0 on to the next outputs but on a Cortex-M7
+@ next: where the next row's lie, which a Cortex-M7 loads beside the products; nothing behind the last row
+ .macro EDGESLIM_ROW stride, first, second, at, next
+ .if \stride == 1
+ .if EDGESLIM_DUAL_ISSUE
+ smlad r4, r2, \first, r4
+ smlatb r5, r2, \first, r5
+ .ifnb \next
+ ldr.w r2, [r0, #(\next)]
+ .endif
+ smlabt r4, r3, \second, r4
+ smlad r5, r3, \second, r5
+ .ifnb \next
+ ldr.w r3, [r0, #(\next + 4)]
+ .endif
+ .else
+ .if \at == 0
+ ldrd r2, r3, [r0], #4
+ .else
+ ldrd r2, r3, [r0, #(\at - 4)]
+ .endif
+ smlad r4, r2, \first, r4
+ smlatb r5, r2, \first, r5
+ smlabt r4, r3, \second, r4
+ smlad r5, r3, \second, r5
+ .endif
+ .else
+ .if EDGESLIM_DUAL_ISSUE
+ smlad r4, r2, \first, r4
+ ldr.w r2, [r0, #(\at + 8)]
+ smlabt r4, r3, \second, r4
+ smlad r5, r3, \first, r5
+ .ifnb \next
+ ldr.w r3, [r0, #(\next + 4)]
+ .endif
+ smlabt r5, r2, \second, r5
+ .ifnb \next
+ ldr.w r2, [r0, #(\next)]
+ .endif
+ .else
+ .if \at == 0
+ ldrd r2, r3, [r0]
+ smlad r4, r2, \first, r4
+ ldr r2, [r0, #8]!
+ .else
+ ldrd r2, r3, [r0, #(\at - 8)]
+ smlad r4, r2, \first, r4
+ ldr.w r2, [r0, #(\at)]
+ .endif
+ smlabt r4, r3, \second, r4
+ smlad r5, r3, \first, r5
+ smlabt r5, r2, \second, r5
+ .endif
+ .endif
+ .endm
+ .macro EDGESLIM_ONE first, second
+ smlad r4, r2, \first, r4
+ smlabt r4, r3, \second, r4
+ .endm
+ .macro EDGESLIM_DEPTHWISE stride, pitch
+ .section .text.edgeslim_depthwise_s\stride\()_\pitch, "ax", %progbits
+ .global edgeslim_depthwise_s\stride\()_\pitch
+ .type edgeslim_depthwise_s\stride\()_\pitch, %function
+ .balign 4
+ .thumb_func
+edgeslim_depthwise_s\stride\()_\pitch:
+ push {r4-r11, lr}
+ sub sp, sp, #68
+ ldm r0!, {r1-r4}
+ str r1, [sp, #4]
+ add r5, sp, #20
+ stm r5, {r2-r4}
+ ldm r0, {r1-r8}
+ add r0, sp, #32
+ stm r0, {r1-r8}
+5:
+ bl edgeslim_depthwise_channel
+ ldr lr, [sp, #64]
  ldr r2, [sp, #24]
  cmp r2, #0
  beq.w 3f
 2:
- ldrd r4, r5, [sp, #8]
- .if \stride == 1
- ldrd r2, r3, [r0], #4
- EDGESLIM_TWO r6, r7
- ldrd r2, r3, [r0, #(\pitch - 4)]
- EDGESLIM_TWO r8, r9
- ldrd r2, r3, [r0, #(2 * \pitch - 4)]
- EDGESLIM_TWO r10, r11
+ .if EDGESLIM_DUAL_ISSUE
+ ldr r2, [r0]
+ ldr r3, [r0, #4]
+ ldr r4, [sp, #8]
+ ldr r5, [sp, #12]
  .else
- ldrd r2, r3, [r0]
- EDGESLIM_ONE r6, r7
- ldr r2, [r0, #8]!
- smlad r5, r3, r6, r5
- smlabt r5, r2, r7, r5
- ldrd r2, r3, [r0, #(\pitch - 8)]
- EDGESLIM_ONE r8, r9
- ldr r2, [r0, #\pitch]
- smlad r5, r3, r8, r5
- smlabt r5, r2, r9, r5
- ldrd r2, r3, [r0, #(2 * \pitch - 8)]
- EDGESLIM_ONE r10, r11
- ldr r2, [r0, #(2 * \pitch)]
- smlad r5, r3, r10, r5
- smlabt r5, r2, r11, r5
+ ldrd r4, r5, [sp, #8]
  .endif
+ EDGESLIM_ROW \stride, r6, r7, 0, \pitch
+ EDGESLIM_ROW \stride, r8, r9, \pitch, 2 * \pitch
+ EDGESLIM_ROW \stride, r10, r11, 2 * \pitch
  ldr r2, [sp]
- EDGESLIM_ROUND r4, r4
- EDGESLIM_ROUND r5, r5
+ .if EDGESLIM_DUAL_ISSUE
+ adds r0, r0, #(4 * \stride)
+ .endif
+ add r3, r2, r4, asr #31
+ smmlar r4, r4, r12, r3
+ add r2, r2, r5, asr #31
+ smmlar r5, r5, r12, r2
  ldr r3, [sp, #4]
+ asr r4, r4, lr
+ asr r5, r5, lr
+ ssat r4, #8, r4, asr #1
+ ssat r5, #8, r5, asr #1
+ tst r0, #(\pitch - 1)
  strb r4, [r1]
  strb r5, [r1, r3]
  add r1, r1, r3, lsl #1
- tst r0, #(\pitch - 1)
- bne.w 2b
-3:
+ bne 2b
  ldr r2, [sp, #28]
- cmp r2, #0
- beq.w 4f
+ cbz r2, 4f
+3:                              @ a single output
  ldr r4, [sp, #8]
  ldrd r2, r3, [r0]
  EDGESLIM_ONE r6, r7
@@ -254,16 +305,33 @@ edgeslim_depthwise_s\stride\()_\pitch:
  ldrd r2, r3, [r0, #(2 * \pitch)]
  EDGESLIM_ONE r10, r11
  ldr r2, [sp]
- EDGESLIM_ROUND r4, r4
- ldr r3, [sp, #4]
- strb r4, [r1]
- add r1, r1, r3
-4:
+ add r2, r2, r4, asr #31
+ smmlar r4, r4, r12, r2
  ldrd r2, r3, [sp, #16]
- add r0, r0, r3
+ ldr r5, [sp, #4]
+ asr r4, r4, lr
+ ssat r4, #8, r4, asr #1
+ strb r4, [r1]
+ adds r1, r1, r5
+ ldr r4, [sp, #24]
+ adds r0, r0, r3
+ cbz r4, 6f
  subs r2, r2, #1
  str r2, [sp, #16]
- bne.w 1b
+ bne.w 2b
+ b 7f
+6:                              @ nothing but single outputs
+ subs r2, r2, #1
+ str r2, [sp, #16]
+ bne 3b
+ b 7f
+4:
+ ldrd r2, r3, [sp, #16]
+ adds r0, r0, r3
+ subs r2, r2, #1
+ str r2, [sp, #16]
+ bne.w 2b
+7:
  ldr r2, [sp, #60]
  subs r2, r2, #1
  str r2, [sp, #60]

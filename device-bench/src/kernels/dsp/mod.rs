@@ -1,6 +1,22 @@
 //! Inner loops for the DSP extension of Armv7E-M and Armv8-M: the longest in assembly, others of single instructions.
 //! Elsewhere the plain ones take their place.
 
+/// What the assembly is to know of the core: whether it issues two instructions in a cycle, as a Cortex-M7 does.
+#[cfg(all(dsp, dual_issue))]
+macro_rules! core {
+    () => {
+        ".equ EDGESLIM_DUAL_ISSUE, 1"
+    };
+}
+#[cfg(all(dsp, not(dual_issue)))]
+macro_rules! core {
+    () => {
+        ".equ EDGESLIM_DUAL_ISSUE, 0"
+    };
+}
+#[cfg(dsp)]
+pub(super) use core;
+
 #[cfg(dsp)]
 mod depthwise;
 #[cfg(dsp)]

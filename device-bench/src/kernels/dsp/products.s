@@ -8,36 +8,57 @@
 @ r5       its low bytes, widened; rounding        sp + 28      twice the zero point plus one, where the loop is entered
 @
 @ A group is 12 instructions of 4 bytes for 16 products; loops are of some groups, entered so that they end with the patch.
+@ EDGESLIM_DUAL_ISSUE: 1 for a Cortex-M7.
 
  .syntax unified
  .thumb
 
- .macro EDGESLIM_GROUP first
- ldrd r2, r3, [r0], #8
- ldr.w r4, [r1], #4
- sxtb16 r5, r4
+ .macro EDGESLIM_MULTIPLY first, sum, x, weights
  .if \first
- smuad r6, r2, r4
- smuad r10, r2, r5
- smuad r7, r3, r4
- smuad r11, r3, r5
- ldrd r2, r3, [r0], #8
- smuad r8, r2, r4
- smuad r12, r2, r5
- smuad r9, r3, r4
- smuad lr, r3, r5
+ smuad \sum, \x, \weights
  .else
- smlad r6, r2, r4, r6
- smlad r10, r2, r5, r10
- smlad r7, r3, r4, r7
- smlad r11, r3, r5, r11
- ldrd r2, r3, [r0], #8
- smlad r8, r2, r4, r8
- smlad r12, r2, r5, r12
- smlad r9, r3, r4, r9
- smlad lr, r3, r5, lr
+ smlad \sum, \x, \weights, \sum
  .endif
  .endm
+
+@ The Cortex-M7 issues one product a cycle, with one other instruction beside it, but nothing beside an LDRD: words are loaded one
+@ by one there, and nothing is used before the third cycle.
+ .macro EDGESLIM_GROUP first
+ .if EDGESLIM_DUAL_ISSUE
+ ldr.w r4, [r1], #4
+ ldr.w r2, [r0], #16
+ ldr r3, [r0, #-12]
+ sxtb16 r5, r4
+ EDGESLIM_MULTIPLY \first, r6, r2, r4
+ EDGESLIM_MULTIPLY \first, r7, r3, r4
+ EDGESLIM_MULTIPLY \first, r10, r2, r5
+ ldr r2, [r0, #-8]
+ EDGESLIM_MULTIPLY \first, r11, r3, r5
+ ldr r3, [r0, #-4]
+ EDGESLIM_MULTIPLY \first, r8, r2, r4
+ EDGESLIM_MULTIPLY \first, r12, r2, r5
+ EDGESLIM_MULTIPLY \first, r9, r3, r4
+ EDGESLIM_MULTIPLY \first, lr, r3, r5
+ .else
+ ldr.w r4, [r1], #4
+ ldrd r2, r3, [r0], #8
+ sxtb16 r5, r4
+ EDGESLIM_MULTIPLY \first, r6, r2, r4
+ EDGESLIM_MULTIPLY \first, r10, r2, r5
+ EDGESLIM_MULTIPLY \first, r7, r3, r4
+ EDGESLIM_MULTIPLY \first, r11, r3, r5
+ ldrd r2, r3, [r0], #8
+ EDGESLIM_MULTIPLY \first, r8, r2, r4
+ EDGESLIM_MULTIPLY \first, r12, r2, r5
+ EDGESLIM_MULTIPLY \first, r9, r3, r4
+ EDGESLIM_MULTIPLY \first, lr, r3, r5
+ .endif
+ .endm
+ .if EDGESLIM_DUAL_ISSUE
+ .equ EDGESLIM_GROUP_BYTES, 56
+ .else
+ .equ EDGESLIM_GROUP_BYTES, 48
+ .endif
 
 @ The parameters of the next channel; r0 is free afterwards.
  .macro EDGESLIM_CHANNEL
@@ -48,22 +69,33 @@
  lsl r5, r5, r4
  .endm
 
-@ A sum made an output; `Channel::finish`. r5 is half a step and the zero point, both shifted to where the high half of the
-@ product has them, so that one instruction multiplies, rounds and adds. Negative sums are one less: ties go away from zero.
-@ odd: the register holds 256 times the sum; else the sum itself.
- .macro EDGESLIM_FINISH sum, odd
+@ Four sums made outputs; `Channel::finish`. r5 is half a step and the zero point, both shifted to where the high half of the
+@ product has them, so that one instruction multiplies, rounds and adds. Of negative sums it is one less: ties go away from
+@ zero. Two sums in turn, as each instruction needs what the last but one made.
+@ odd: the registers hold 256 times the sum; else the sum itself.
+ .macro EDGESLIM_FINISH_TWO a, b, odd
  .if \odd
- add \sum, r2, \sum, asr #7
+ add \a, r2, \a, asr #7
+ add \b, r2, \b, asr #7
  .else
- add \sum, r2, \sum, lsl #1
+ add \a, r2, \a, lsl #1
+ add \b, r2, \b, lsl #1
  .endif
- smmlar r0, \sum, r3, r5
- add r0, r0, \sum, asr #31
- asr r0, r0, r4
- ssat \sum, #8, r0, asr #1
+ add r0, r5, \a, asr #31
+ smmlar \a, \a, r3, r0
+ add r0, r5, \b, asr #31
+ smmlar \b, \b, r3, r0
+ asr \a, \a, r4
+ asr \b, \b, r4
+ ssat \a, #8, \a, asr #1
+ ssat \b, #8, \b, asr #1
+ .endm
+ .macro EDGESLIM_FINISH_FOUR a, b, c, d, odd
+ EDGESLIM_FINISH_TWO \a, \b, \odd
+ EDGESLIM_FINISH_TWO \c, \d, \odd
  .endm
 
- @ what: 0 pairs, made outputs; 1 the sums of one pair; 2 the last channel, without an odd one
+@ what: 0 pairs, made outputs; 1 the sums of one pair; 2 the last channel, without an odd one
 @ groups: of the loop, a power of two
  .macro EDGESLIM_PRODUCTS name, what, groups
  .section .text.\name, "ax", %progbits
@@ -80,7 +112,7 @@
  lsrs r4, r4, #4                @ groups
  rsb r5, r4, #1
  and r5, r5, #(\groups - 1)
- movs r6, #48
+ movs r6, #EDGESLIM_GROUP_BYTES
  adr.w r7, 2f
  mla r5, r5, r6, r7
  cmp r4, #1
@@ -121,15 +153,9 @@
  sub r8, r8, r12
  sub r9, r9, lr
  EDGESLIM_CHANNEL
- EDGESLIM_FINISH r10, 0
- EDGESLIM_FINISH r11, 0
- EDGESLIM_FINISH r12, 0
- EDGESLIM_FINISH lr, 0
+ EDGESLIM_FINISH_FOUR r10, r11, r12, lr, 0
  EDGESLIM_CHANNEL
- EDGESLIM_FINISH r6, 1
- EDGESLIM_FINISH r7, 1
- EDGESLIM_FINISH r8, 1
- EDGESLIM_FINISH r9, 1
+ EDGESLIM_FINISH_FOUR r6, r7, r8, r9, 1
  ldrd r2, r3, [sp, #8]
  strb r6, [r2, #1]
  strb r10, [r2], #2
@@ -149,10 +175,7 @@
  bne.w 1b
  .else
  EDGESLIM_CHANNEL
- EDGESLIM_FINISH r10, 0
- EDGESLIM_FINISH r11, 0
- EDGESLIM_FINISH r12, 0
- EDGESLIM_FINISH lr, 0
+ EDGESLIM_FINISH_FOUR r10, r11, r12, lr, 0
  ldrd r2, r3, [sp, #8]
  strb r10, [r2]
  add r2, r2, r3

@@ -132,7 +132,9 @@ pub(super) fn decode(window: &[Executed]) -> Option<Vec<Instruction>> {
 fn instruction(name: &str, mnemonic: &str, detail: &ArmInsnDetail<'_>, executed: &Executed) -> Instruction {
     let operands: Vec<_> = detail.operands().collect();
     let is_shifted = operands.iter().any(|o| !matches!(o.shift, ArmShift::Invalid))
-        || operands.iter().any(|o| matches!(o.op_type, ArmOperandType::Imm(i) if is_shifted_byte(i, mnemonic)));
+        || operands
+            .iter()
+            .any(|o| matches!(o.op_type, ArmOperandType::Imm(i) if is_shifted_byte(i, mnemonic)));
     let n_registers = operands.iter().filter(|o| matches!(o.op_type, ArmOperandType::Reg(_))).count();
     let class = match class(name, n_registers as u32) {
         Class::System if mnemonic.starts_with("nop") => Class::Nothing,
@@ -149,7 +151,8 @@ fn instruction(name: &str, mnemonic: &str, detail: &ArmInsnDetail<'_>, executed:
         writes: Vec::new(),
         moves: None,
         sets_flags: detail.update_flags() || matches!(name, "cmp" | "cmn" | "tst" | "teq"),
-        is_conditional: !matches!(detail.cc(), ArmCC::ARM_CC_AL | ArmCC::ARM_CC_INVALID) && class != Class::IfThen,
+        is_conditional: !matches!(detail.cc(), ArmCC::ARM_CC_AL | ArmCC::ARM_CC_INVALID)
+            && class != Class::IfThen,
         target: None,
     };
     for (i, operand) in operands.iter().enumerate() {

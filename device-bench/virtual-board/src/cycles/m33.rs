@@ -11,7 +11,9 @@ pub(super) struct CortexM33;
 
 /// Whether a branch is issued beside the short instruction before it.
 fn is_folded(this: &Instruction, before: Option<&Instruction>) -> bool {
-    matches!(this.class, Class::Branch { .. }) && this.is_short && before.is_some_and(|before| before.is_short)
+    matches!(this.class, Class::Branch { .. })
+        && this.is_short
+        && before.is_some_and(|before| before.is_short)
 }
 
 impl Core for CortexM33 {

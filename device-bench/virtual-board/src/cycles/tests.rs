@@ -57,41 +57,41 @@ fn instructions_have_their_class() {
     let multiple = |registers| Class::Multiple { registers };
     let (word, narrow) = (Class::Load { is_word: true }, Class::Load { is_word: false });
     let cases: &[(&[u16], Class)] = &[
-        (&[0x6802], word),                               // ldr r2, [r0]
-        (&[0x6002], Class::Store),                       // str r2, [r0]
-        (&[0x7802], narrow),                             // ldrb r2, [r0]
-        (&[0x8002], Class::Store),                       // strh r2, [r0]
-        (&[0x5642], narrow),                             // ldrsb r2, [r0, r1]
-        (&[0x5442], Class::Store),                       // strb r2, [r0, r1]
-        (&[0x9a01], word),                               // ldr r2, [sp, #4]
-        (&[0x4a01], word),                               // ldr r2, [pc, #4]
-        (&[0xb510], multiple(2)),                        // push {r4, lr}
-        (&[0xbd10], multiple(2)),                        // pop {r4, pc}
-        (&[0xbf00], Class::Nothing),                     // nop
-        (&[0xc807], multiple(3)),                        // ldmia r0!, {r0, r1, r2}
-        (&[0xb082], Class::Alu),                         // sub sp, #8
-        (&[0xd1fe], Class::Branch { links: false }),     // bne
-        (&[0x4348], Class::Multiply { accumulates: false }), // muls r0, r1
-        (&[0xe8bd, 0x8ff0], multiple(9)),                // pop {r4-r11, pc}
-        (&[0xe92d, 0x4ff0], multiple(9)),                // push {r4-r11, lr}
-        (&[0xe8f0, 0x2302], multiple(2)),                // ldrd r2, r3, [r0], #8
-        (&[0xe9c0, 0x2302], multiple(2)),                // strd r2, r3, [r0, #8]
-        (&[0xe8df, 0xf001], narrow),                     // tbb [pc, r1]
-        (&[0xf851, 0x4b04], word),                       // ldr r4, [r1], #4
-        (&[0xf802, 0xab02], Class::Store),               // strb r10, [r2], #2
-        (&[0xf990, 0x2001], narrow),                     // ldrsb r2, [r0, #1]
-        (&[0xfb22, 0x6604], Class::Multiply { accumulates: true }), // smlad r6, r2, r4, r6
-        (&[0xfa2f, 0xf584], Class::Extend),              // sxtb16 r5, r4
-        (&[0xfb90, 0xf0f1], Class::Divide),              // sdiv r0, r0, r1
-        (&[0xfbb0, 0xf0f1], Class::Divide),              // udiv r0, r0, r1
+        (&[0x6802], word),                                               // ldr r2, [r0]
+        (&[0x6002], Class::Store),                                       // str r2, [r0]
+        (&[0x7802], narrow),                                             // ldrb r2, [r0]
+        (&[0x8002], Class::Store),                                       // strh r2, [r0]
+        (&[0x5642], narrow),                                             // ldrsb r2, [r0, r1]
+        (&[0x5442], Class::Store),                                       // strb r2, [r0, r1]
+        (&[0x9a01], word),                                               // ldr r2, [sp, #4]
+        (&[0x4a01], word),                                               // ldr r2, [pc, #4]
+        (&[0xb510], multiple(2)),                                        // push {r4, lr}
+        (&[0xbd10], multiple(2)),                                        // pop {r4, pc}
+        (&[0xbf00], Class::Nothing),                                     // nop
+        (&[0xc807], multiple(3)),                                        // ldmia r0!, {r0, r1, r2}
+        (&[0xb082], Class::Alu),                                         // sub sp, #8
+        (&[0xd1fe], Class::Branch { links: false }),                     // bne
+        (&[0x4348], Class::Multiply { accumulates: false }),             // muls r0, r1
+        (&[0xe8bd, 0x8ff0], multiple(9)),                                // pop {r4-r11, pc}
+        (&[0xe92d, 0x4ff0], multiple(9)),                                // push {r4-r11, lr}
+        (&[0xe8f0, 0x2302], multiple(2)),                                // ldrd r2, r3, [r0], #8
+        (&[0xe9c0, 0x2302], multiple(2)),                                // strd r2, r3, [r0, #8]
+        (&[0xe8df, 0xf001], narrow),                                     // tbb [pc, r1]
+        (&[0xf851, 0x4b04], word),                                       // ldr r4, [r1], #4
+        (&[0xf802, 0xab02], Class::Store),                               // strb r10, [r2], #2
+        (&[0xf990, 0x2001], narrow),                                     // ldrsb r2, [r0, #1]
+        (&[0xfb22, 0x6604], Class::Multiply { accumulates: true }),      // smlad r6, r2, r4, r6
+        (&[0xfa2f, 0xf584], Class::Extend),                              // sxtb16 r5, r4
+        (&[0xfb90, 0xf0f1], Class::Divide),                              // sdiv r0, r0, r1
+        (&[0xfbb0, 0xf0f1], Class::Divide),                              // udiv r0, r0, r1
         (&[0xfb80, 0x2301], Class::MultiplyLong { accumulates: false }), // smull r2, r3, r0, r1
-        (&[0xf000, 0xf800], Class::Branch { links: true }), // bl
-        (&[0xea4f, 0x0000], Class::Alu),                 // mov.w r0, r0
-        (&[0xeb01, 0x00c2], Class::ShiftedOperand),      // add.w r0, r1, r2, lsl #3
-        (&[0xf501, 0x50fe], Class::ShiftedOperand),      // add.w r0, r1, #0x1fc0
-        (&[0xf601, 0x70f9], Class::Alu),                 // addw r0, r1, #0xff9
-        (&[0xfa26, 0xf594], Class::ExtendAdd),           // sxtab16 r5, r6, r4, ror #8
-        (&[0xf321, 0x0047], Class::Saturate),            // ssat r0, #8, r1, asr #1
+        (&[0xf000, 0xf800], Class::Branch { links: true }),              // bl
+        (&[0xea4f, 0x0000], Class::Alu),                                 // mov.w r0, r0
+        (&[0xeb01, 0x00c2], Class::ShiftedOperand),                      // add.w r0, r1, r2, lsl #3
+        (&[0xf501, 0x50fe], Class::ShiftedOperand),                      // add.w r0, r1, #0x1fc0
+        (&[0xf601, 0x70f9], Class::Alu),                                 // addw r0, r1, #0xff9
+        (&[0xfa26, 0xf594], Class::ExtendAdd),                           // sxtab16 r5, r6, r4, ror #8
+        (&[0xf321, 0x0047], Class::Saturate),                            // ssat r0, #8, r1, asr #1
     ];
     for (halfwords, class) in cases {
         let decoded = decode(&window(&[halfwords], 1, 0)).unwrap();
