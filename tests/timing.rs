@@ -180,6 +180,29 @@ fn another_channel_never_makes_a_layer_cheaper_by_more_than_three_percent() {
     }
 }
 
+/// Such a channel is computed apart. A network has it where batch norm saw no variance, and a price cannot tell.
+#[test]
+fn one_channel_with_a_scale_of_a_half_or_more_costs_less_than_a_few_others() {
+    let depthwise = |c, kernel| LayerSpec::depthwise(10, 10, c, kernel, 1, Padding::all(kernel / 2));
+    for (name, few) in [("virtual-m0", 5), ("virtual-m3", 6), ("virtual-m4", 14), ("virtual-m33", 14)] {
+        let mut link = open(name);
+        let mut time = |case: &Case| {
+            link.load_model(bytes(&case.blob())).unwrap();
+            link.time_model().unwrap().layers[0]
+        };
+        for layer in
+            [depthwise(16, 3), depthwise(16, 5), LayerSpec::conv(10, 10, 16, 16, 1, 1, Padding::NONE)]
+        {
+            let mut case = usual_case_of(&mut Random(6), layer);
+            let usual = time(&case);
+            case.requant[5].shift = 2;
+            let slow = time(&case);
+            let channel = usual / 16;
+            assert!(slow < usual + few * channel, "{name}, {layer}: {usual}, with a slow channel {slow}");
+        }
+    }
+}
+
 #[test]
 fn the_layers_of_a_model_sum_up_to_the_whole() {
     for name in ["virtual-m3", "virtual-m4", "virtual-m7", "virtual-m33", "virtual-rv32"] {

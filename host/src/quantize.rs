@@ -12,7 +12,7 @@ mod made_up;
 mod scale;
 
 pub use blob::{Blob, encode, run_host};
-pub use calibrate::Range;
+pub use calibrate::{Observed, Range};
 pub use fold::{FoldedLayer, FoldedNetwork, fold};
 pub use int8::{Int8Layer, Int8Network, quantize};
 pub use made_up::made_up;

@@ -1,6 +1,6 @@
 //! Depthwise convolution: four channels of a window at a time, in place.
 
-use super::micro::{Micro, Taps, clamp, finish};
+use super::micro::{Micro, Taps, clamp};
 use super::planes::Planes;
 use super::{KernelError, Layer, Span, cast};
 use crate::layer::{LayerSpec, Padding};
@@ -29,62 +29,58 @@ pub(super) fn run<M: Micro>(
     scratch: &mut [u8],
 ) -> Result<(), KernelError> {
     let scratch = cast::as_words_mut(scratch).ok_or(KernelError::Scratch)?;
-    if M::depthwise(layer, input, output, scratch).is_some() {
-        for c in 0..layer.channels.len() {
-            if !layer.scales_fast && !layer.channels[c].is_fast() {
-                run_again(layer, c, input, output);
+    if M::depthwise(layer, input, output, scratch).is_none() {
+        let sums = scratch.get_mut(..n_sums(&layer.spec)).ok_or(KernelError::Scratch)?;
+        let weights = cast::as_i8(layer.weights);
+        if !sums.is_empty() {
+            sums.fill(0);
+            for pixel in weights.chunks_exact(usize::from(layer.spec.c_in)) {
+                for (sum, &w) in sums.iter_mut().zip(pixel) {
+                    *sum = sum.wrapping_add((i32::from(w) * i32::from(layer.input_zero[0])) as u32);
+                }
             }
         }
-        clamp::<M>(layer, output);
-        return Ok(());
+        each_window(layer, input, output, |window, output| {
+            let sums = if window.is_whole { &[] } else { &*sums };
+            window.run::<M>(layer, sums, output);
+        });
     }
-    let sums = scratch.get_mut(..n_sums(&layer.spec)).ok_or(KernelError::Scratch)?;
-    let weights = cast::as_i8(layer.weights);
-    let channels = usize::from(layer.spec.c_in);
-    if !sums.is_empty() {
-        sums.fill(0);
-        for pixel in weights.chunks_exact(channels) {
-            for (sum, &w) in sums.iter_mut().zip(pixel) {
-                *sum = sum.wrapping_add((i32::from(w) * i32::from(layer.input_zero[0])) as u32);
-            }
-        }
-    }
-    let out_w = usize::from(layer.spec.out_w());
-    for (y, row) in output.chunks_exact_mut(out_w * channels).enumerate() {
-        let rows = Span::rows(&layer.spec, y);
-        for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
-            let columns = Span::columns(&layer.spec, x);
-            let window = Window::new(layer, (input, weights), rows, columns);
-            if window.is_whole {
-                window.run::<M>(layer, &[], pixel);
-            } else {
-                window.run::<M>(layer, sums, pixel);
-            }
+    if !layer.scales_fast && !M::ANY_SCALE {
+        for c in (0..layer.channels.len()).filter(|&c| !layer.channels[c].is_fast()) {
+            run_again(layer, c, input, output);
         }
     }
     clamp::<M>(layer, output);
     Ok(())
 }
 
-/// Channel `c`, whose scale is not fast, of all pixels.
+/// Channel `c` of all pixels: its scale is not fast.
 #[inline(never)]
 fn run_again(layer: &Layer<'_>, c: usize, input: &[i8], output: &mut [i8]) {
-    let spec = &layer.spec;
-    let (channels, out_w) = (usize::from(spec.c_in), usize::from(spec.out_w()));
-    let (weights, zero) = (cast::as_i8(layer.weights), i32::from(layer.input_zero[0]));
-    let of_window: i32 = weights[c..].iter().step_by(channels).map(|&w| i32::from(w) * zero).sum();
-    for (i, pixel) in output.chunks_exact_mut(channels).enumerate() {
-        let (rows, columns) = (Span::rows(spec, i / out_w), Span::columns(spec, i % out_w));
-        let mut sum = of_window;
-        for row in 0..rows.len() {
-            let x = ((rows.input + row) * usize::from(spec.in_w) + columns.input) * channels + c;
-            let w = ((rows.begin + row) * usize::from(spec.kernel_w) + columns.begin) * channels + c;
-            for at in (0..columns.len() * channels).step_by(channels) {
-                let product = (i32::from(input[x + at]) - zero) * i32::from(weights[w + at]);
-                sum = sum.wrapping_add(product);
-            }
+    let (channel, zero) = (&layer.channels[c], layer.input_zero[0]);
+    let weights = cast::as_i8(layer.weights)[c..].iter().step_by(layer.channels.len());
+    // The zero point is folded into the bias, and is subtracted from what lies on the plane.
+    let start: i32 = weights.map(|&w| i32::from(w) * i32::from(zero)).sum();
+    each_window(layer, input, output, |window, output| {
+        let twice_sum = window.channel(c, zero).wrapping_add(start).wrapping_mul(2);
+        output[c] = channel.finish(twice_sum, layer.output_zero, layer.clamp);
+    });
+}
+
+/// Calls `run` with the window and the outputs of every pixel.
+#[inline(always)]
+fn each_window<'a>(
+    layer: &Layer<'a>,
+    input: &'a [i8],
+    output: &mut [i8],
+    mut run: impl FnMut(Window<'a>, &mut [i8]),
+) {
+    let (channels, out_w) = (usize::from(layer.spec.c_in), usize::from(layer.spec.out_w()));
+    for (y, row) in output.chunks_exact_mut(out_w * channels).enumerate() {
+        let rows = Span::rows(&layer.spec, y);
+        for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
+            run(Window::new(layer, input, rows, Span::columns(&layer.spec, x)), pixel);
         }
-        pixel[c] = layer.channels[c].finish(sum.wrapping_mul(2), layer.output_zero, layer.clamp);
     }
 }
 
@@ -100,18 +96,13 @@ pub(super) struct Window<'a> {
 
 impl<'a> Window<'a> {
     #[inline(always)]
-    fn new(
-        layer: &Layer<'_>,
-        (input, weights): (&'a [i8], &'a [i8]),
-        rows: Span,
-        columns: Span,
-    ) -> Window<'a> {
+    fn new(layer: &Layer<'a>, input: &'a [i8], rows: Span, columns: Span) -> Window<'a> {
         let spec = &layer.spec;
         let taps = Taps::inside(spec, rows, columns);
         Window {
             taps,
             input: &input[rows.input * taps.input_row + columns.input * taps.step..],
-            weights: &weights[rows.begin * taps.weight_row + columns.begin * taps.step..],
+            weights: &cast::as_i8(layer.weights)[rows.begin * taps.weight_row + columns.begin * taps.step..],
             is_whole: taps.rows == usize::from(spec.kernel_h) && taps.columns == usize::from(spec.kernel_w),
         }
     }
@@ -119,37 +110,34 @@ impl<'a> Window<'a> {
     /// All channels of the pixel. A tap beside the plane reads the zero point: the others' inputs have it subtracted then,
     /// and `sums`, what it adds over the whole window, is added. Empty for a whole window.
     fn run<M: Micro>(&self, layer: &Layer<'_>, sums: &[u32], output: &mut [i8]) {
-        if output.len() < 4 {
-            self.each::<M>(layer, sums, output);
-        } else if layer.scales_fast {
-            M::window(self, layer, sums, output);
-        } else {
-            self.each_four::<M>(layer, sums, output);
+        if output.len() >= 4 {
+            return M::window(self, layer, sums, output);
+        }
+        let zero = if sums.is_empty() { 0 } else { layer.input_zero[0] };
+        for (c, out) in output.iter_mut().enumerate() {
+            let sum = self.channel(c, zero).wrapping_add(sums.get(c).map_or(0, |&sum| sum as i32));
+            *out = M::finish(&layer.channels[c], sum.wrapping_mul(2), layer.output_zero);
         }
     }
 
-    /// One channel after the other.
-    fn each<M: Micro>(&self, layer: &Layer<'_>, sums: &[u32], output: &mut [i8]) {
-        let zero = i32::from(if sums.is_empty() { 0 } else { layer.input_zero[0] });
+    /// One channel's sum, `zero` subtracted from every input.
+    fn channel(&self, c: usize, zero: i8) -> i32 {
         let Taps { rows, columns, step, input_row, weight_row } = self.taps;
         let reach = |row: usize| self.taps.reach(row) - 4 + step;
-        assert!(self.input.len() >= reach(input_row) && self.weights.len() >= reach(weight_row));
-        assert!(output.len() <= step);
-        for (c, out) in output.iter_mut().enumerate() {
-            let (mut x, mut w) = (self.input.as_ptr().wrapping_add(c), self.weights.as_ptr().wrapping_add(c));
-            let mut sum = sums.get(c).map_or(0, |&sum| sum as i32);
-            for _ in 0..rows {
-                for _ in 0..columns {
-                    // SAFETY: channel `c` of a tap, all of which lie within the slices, as asserted.
-                    let (input, weight) = unsafe { (i32::from(*x), i32::from(*w)) };
-                    sum = sum.wrapping_add((input - zero).wrapping_mul(weight));
-                    (x, w) = (x.wrapping_add(step), w.wrapping_add(step));
-                }
-                (x, w) =
-                    (x.wrapping_add(input_row - columns * step), w.wrapping_add(weight_row - columns * step));
+        assert!(c < step && self.input.len() >= reach(input_row) && self.weights.len() >= reach(weight_row));
+        let (mut x, mut w) = (self.input.as_ptr().wrapping_add(c), self.weights.as_ptr().wrapping_add(c));
+        let mut sum = 0i32;
+        for _ in 0..rows {
+            for _ in 0..columns {
+                // SAFETY: channel `c` of a tap, all of which lie within the slices, as asserted.
+                let (input, weight) = unsafe { (i32::from(*x), i32::from(*w)) };
+                sum = sum.wrapping_add((input - i32::from(zero)).wrapping_mul(weight));
+                (x, w) = (x.wrapping_add(step), w.wrapping_add(step));
             }
-            *out = finish::<M>(layer, c, sum);
+            (x, w) =
+                (x.wrapping_add(input_row - columns * step), w.wrapping_add(weight_row - columns * step));
         }
+        sum
     }
 
     /// Four channels after the other; there are at least four.
@@ -162,8 +150,8 @@ impl<'a> Window<'a> {
             let c = c.min(channels - 4);
             let acc = M::window4(&self.input[c..], &self.weights[c..], self.taps, zero);
             for (c, (out, sum)) in (c..).zip(output[c..c + 4].iter_mut().zip(acc)) {
-                let start = sums.get(c).map_or(0, |&sum| sum as i32);
-                *out = finish::<M>(layer, c, sum.wrapping_add(start));
+                let sum = sum.wrapping_add(sums.get(c).map_or(0, |&sum| sum as i32));
+                *out = M::finish(&layer.channels[c], sum.wrapping_mul(2), layer.output_zero);
             }
         }
     }

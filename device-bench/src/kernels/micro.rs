@@ -121,15 +121,14 @@ pub(super) trait Micro: Sized {
         }
     }
 
-    /// A depthwise layer as a whole, saturated to 8 bits, where the set has a way of its own for it; of scales that are not
-    /// fast, outputs may be wrong.
+    /// A depthwise layer as a whole, saturated to 8 bits, where the set has a way of its own for it.
     #[inline(always)]
     fn depthwise(_layer: &Layer<'_>, _input: &[i8], _output: &mut [i8], _scratch: &mut [u32]) -> Option<()> {
         None
     }
 
-    /// All channels of a depthwise pixel, of which there are at least four; every scale is fast, and outputs are saturated to
-    /// 8 bits. See [`Window::run`] for `sums`.
+    /// All channels of a depthwise pixel, of which there are at least four, saturated to 8 bits; of scales that are not fast,
+    /// outputs may be wrong. See [`Window::run`] for `sums`.
     #[inline(always)]
     fn window(window: &Window<'_>, layer: &Layer<'_>, sums: &[u32], output: &mut [i8]) {
         window.each_four::<Self>(layer, sums, output);

@@ -22,6 +22,31 @@ mod products;
 mod thumb1;
 #[cfg(thumb2)]
 mod thumb2;
+#[cfg(any(dsp, thumb2))]
+mod window;
+
+/// What assembly is to know of the core: whether it has the DSP extension, and whether it issues two instructions in a
+/// cycle, as a Cortex-M7 does.
+#[cfg(thumb2)]
+macro_rules! assembly {
+    () => {
+        ".equ EDGESLIM_DSP, 0\n.equ EDGESLIM_DUAL_ISSUE, 0"
+    };
+}
+#[cfg(all(dsp, not(dual_issue)))]
+macro_rules! assembly {
+    () => {
+        ".equ EDGESLIM_DSP, 1\n.equ EDGESLIM_DUAL_ISSUE, 0"
+    };
+}
+#[cfg(all(dsp, dual_issue))]
+macro_rules! assembly {
+    () => {
+        ".equ EDGESLIM_DSP, 1\n.equ EDGESLIM_DUAL_ISSUE, 1"
+    };
+}
+#[cfg(any(dsp, thumb2))]
+use assembly;
 
 pub use pack::packed_bytes;
 pub(crate) use pack::{pack, sums_fit};

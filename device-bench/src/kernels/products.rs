@@ -6,7 +6,7 @@ use crate::quant::Channel;
 use core::arch::global_asm;
 
 #[cfg(dsp)]
-global_asm!(super::dsp::core!(), include_str!("dsp/products.s"), options(raw));
+global_asm!(super::assembly!(), include_str!("dsp/products.s"), options(raw));
 #[cfg(thumb2)]
 global_asm!(include_str!("thumb2/products.s"), options(raw));
 

@@ -1,4 +1,4 @@
-//! The range of every tensor, observed on training images.
+//! What every tensor holds, observed on training images.
 
 use super::{FoldedNetwork, QuantizeError};
 
@@ -11,10 +11,26 @@ pub struct Range {
     pub high: f32,
 }
 
+/// What a tensor was seen to hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// Of all its values.
+    pub range: Range,
+    /// The largest magnitude of each value.
+    pub largest: Vec<f32>,
+}
+
+impl Observed {
+    /// Whether channel `c` of `channels` never left zero by more than `step / 2`: as int8, it was always zero.
+    pub fn is_zero(&self, c: usize, channels: usize, step: f32) -> bool {
+        self.largest.iter().skip(c).step_by(channels.max(1)).all(|&x| x < step / 2.0)
+    }
+}
+
 impl FoldedNetwork {
-    /// The range of every tensor over `images` of the training set, each `[h, w, c]`.
+    /// What every tensor holds over `images` of the training set, each `[h, w, c]`.
     ///
-    /// `clip` is the share of each image's values left outside at either end: 0 takes minimum and maximum, 0.001
+    /// `clip` is the share of each image's values left outside its range at either end: 0 takes minimum and maximum, 0.001
     /// keeps a single outlier from coarsening everything.
     ///
     /// # Errors
@@ -23,24 +39,31 @@ impl FoldedNetwork {
         &self,
         images: impl IntoIterator<Item = &'a [f32]>,
         clip: f64,
-    ) -> Result<Vec<Range>, QuantizeError> {
-        let mut ranges: Vec<Option<Range>> = vec![None; self.tensor_lens.len()];
+    ) -> Result<Vec<Observed>, QuantizeError> {
+        let mut all: Vec<Option<Observed>> = vec![None; self.tensor_lens.len()];
         for image in images {
-            for (tensor, (range, values)) in ranges.iter_mut().zip(self.tensors(image)?).enumerate() {
+            for (tensor, (observed, values)) in all.iter_mut().zip(self.tensors(image)?).enumerate() {
                 if values.iter().any(|x| !x.is_finite()) {
                     return Err(QuantizeError::NotFinite {
                         what: "an activation",
                         layer_idx: tensor.saturating_sub(1),
                     });
                 }
-                let seen = ends(values, clip);
-                *range = Some(range.map_or(seen, |range| Range {
-                    low: range.low.min(seen.low),
-                    high: range.high.max(seen.high),
-                }));
+                let magnitudes = values.iter().map(|x| x.abs());
+                match observed {
+                    None => {
+                        let largest = magnitudes.collect();
+                        *observed = Some(Observed { range: ends(values, clip), largest });
+                    }
+                    Some(Observed { range, largest }) => {
+                        largest.iter_mut().zip(magnitudes).for_each(|(m, x)| *m = m.max(x));
+                        let seen = ends(values, clip);
+                        *range = Range { low: range.low.min(seen.low), high: range.high.max(seen.high) };
+                    }
+                }
             }
         }
-        ranges.into_iter().collect::<Option<Vec<_>>>().ok_or(QuantizeError::NoImages)
+        all.into_iter().collect::<Option<Vec<_>>>().ok_or(QuantizeError::NoImages)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A folded network and the ranges of its tensors made int8.
 
 use super::fold::channel_of_weight;
-use super::{FoldedLayer, FoldedNetwork, QuantizeError, Range, TensorQuant, requant};
+use super::{FoldedLayer, FoldedNetwork, Observed, QuantizeError, TensorQuant, requant};
 use crate::network::Activation;
 use crate::network::lower::LoweredLayer;
 use device_bench::Op;
@@ -45,18 +45,19 @@ impl Int8Network {
     }
 }
 
-/// Quantises `network`, whose tensors have the `ranges` of [`FoldedNetwork::calibrate`].
+/// Quantises `network`, whose tensors hold what [`FoldedNetwork::calibrate`] observed.
 ///
-/// A pool keeps its input's scale, whatever its range.
+/// A pool keeps its input's scale, whatever its range. A depthwise channel whose input is always zero has weights of zero:
+/// where batch norm saw no variance, folded weights are so large that a step of the input would be many of the output.
 ///
 /// # Errors
 /// [`QuantizeError::Overflow`] if a layer's sums could leave 32 bits.
 ///
 /// # Panics
-/// If `ranges` are not one per tensor.
-pub fn quantize(network: &FoldedNetwork, ranges: &[Range]) -> Result<Int8Network, QuantizeError> {
-    assert_eq!(ranges.len(), network.tensor_lens.len(), "calibrate returns one range per tensor");
-    let mut tensors: Vec<TensorQuant> = ranges.iter().map(|&r| TensorQuant::for_range(r)).collect();
+/// If `observed` are not one per tensor.
+pub fn quantize(network: &FoldedNetwork, observed: &[Observed]) -> Result<Int8Network, QuantizeError> {
+    assert_eq!(observed.len(), network.tensor_lens.len(), "calibrate observes every tensor");
+    let mut tensors: Vec<TensorQuant> = observed.iter().map(|o| TensorQuant::for_range(o.range)).collect();
     let mut layers = Vec::with_capacity(network.layers.len());
     for (layer_idx, layer) in network.layers.iter().enumerate() {
         let LoweredLayer { spec, inputs, output, .. } = &layer.lowered;
@@ -69,8 +70,13 @@ pub fn quantize(network: &FoldedNetwork, ranges: &[Range]) -> Result<Int8Network
                 let [a, b] = [tensors[inputs[0]], tensors[inputs[1]]];
                 parameterless(layer, tensors[*output], add_scales(a, b, tensors[*output]))
             }
-            Op::Conv | Op::Depthwise | Op::Linear => weighted(layer, tensors[inputs[0]], tensors[*output])
-                .map_err(|channel| QuantizeError::Overflow { layer_idx, channel })?,
+            Op::Conv | Op::Depthwise | Op::Linear => {
+                let (input, step) = (&observed[inputs[0]], tensors[inputs[0]].scale);
+                let channels = usize::from(spec.c_in);
+                let is_unseen = |c| spec.op == Op::Depthwise && input.is_zero(c, channels, step);
+                weighted(layer, tensors[inputs[0]], tensors[*output], is_unseen)
+                    .map_err(|channel| QuantizeError::Overflow { layer_idx, channel })?
+            }
         };
         layers.push(quantized);
     }
@@ -89,12 +95,23 @@ fn add_scales(a: TensorQuant, b: TensorQuant, output: TensorQuant) -> Vec<Requan
     vec![requant(a / common), requant(b / common), requant(common / (output * 2f64.powi(ADD_LEFT_SHIFT)))]
 }
 
-/// The channel, where one overflows.
-fn weighted(layer: &FoldedLayer, input: TensorQuant, output: TensorQuant) -> Result<Int8Layer, usize> {
+/// The channel, where one overflows. Channels of which `is_unseen` holds have weights of zero.
+fn weighted(
+    layer: &FoldedLayer,
+    input: TensorQuant,
+    output: TensorQuant,
+    is_unseen: impl Fn(usize) -> bool,
+) -> Result<Int8Layer, usize> {
     let of_weight = channel_of_weight(&layer.lowered.spec);
-    let scales = weight_scales(layer, f64::from(input.scale), &of_weight);
-    let quantize_weight = |(i, &w): (usize, &f32)| (f64::from(w) / scales[of_weight(i)]).round() as i8;
-    let weights: Vec<i8> = layer.weights.iter().enumerate().map(quantize_weight).collect();
+    let seen = |(i, &w): (usize, &f32)| if is_unseen(of_weight(i)) { 0.0 } else { f64::from(w) };
+    let real_weights: Vec<f64> = layer.weights.iter().enumerate().map(seen).collect();
+    let mut scales = weight_scales(&real_weights, &layer.bias, f64::from(input.scale), &of_weight);
+    for (_, scale) in scales.iter_mut().enumerate().filter(|(c, _)| is_unseen(*c)) {
+        // The bias is all there is, in steps of a small part of the output's.
+        *scale = scale.max(f64::from(output.scale) / f64::from(input.scale) / 256.0);
+    }
+    let quantize_weight = |(i, &w): (usize, &f64)| (w / scales[of_weight(i)]).round() as i8;
+    let weights: Vec<i8> = real_weights.iter().enumerate().map(quantize_weight).collect();
     let real = |c: usize| f64::from(input.scale) * scales[c];
     let bias = layer.bias.iter().enumerate().map(|(c, &b)| (f64::from(b) / real(c)).round() as i32).collect();
     let requants: Vec<Requant> =
@@ -111,12 +128,17 @@ fn weighted(layer: &FoldedLayer, input: TensorQuant, output: TensorQuant) -> Res
 }
 
 /// Per channel: the largest weight becomes ±127, unless the bias would need more than 30 bits.
-fn weight_scales(layer: &FoldedLayer, input_scale: f64, of_weight: impl Fn(usize) -> usize) -> Vec<f64> {
+fn weight_scales(
+    weights: &[f64],
+    bias: &[f32],
+    input_scale: f64,
+    of_weight: impl Fn(usize) -> usize,
+) -> Vec<f64> {
     let for_bias = |&b: &f32| (f64::from(b.abs()) / (input_scale * MAX_BIAS)).max(f64::MIN_POSITIVE.sqrt());
-    let mut scales: Vec<f64> = layer.bias.iter().map(for_bias).collect();
-    for (i, &w) in layer.weights.iter().enumerate() {
+    let mut scales: Vec<f64> = bias.iter().map(for_bias).collect();
+    for (i, &w) in weights.iter().enumerate() {
         let scale = &mut scales[of_weight(i)];
-        *scale = scale.max(f64::from(w.abs()) / 127.0);
+        *scale = scale.max(w.abs() / 127.0);
     }
     scales
 }

@@ -67,6 +67,37 @@ fn the_folded_network_gives_the_logits_of_the_engine() -> Outcome {
     Ok(())
 }
 
+/// A dead input channel: batch norm saw no variance behind it, and its folded weights are huge.
+#[test]
+fn a_depthwise_channel_that_sees_only_zeros_has_weights_of_zero_and_no_slow_scale() -> Outcome {
+    let graph = graph("mobilenet-v1-tiny", 28, 1);
+    let engine = engine(&graph, 2);
+    recalibrate(&engine, &graph.full(), [Ok(noise(8, graph.input, 1))])?;
+    let mut folded = fold(&graph, &graph.full(), engine.params(), &engine.statistics())?;
+    let at =
+        folded.layers.iter().position(|layer| layer.lowered.spec.op == device_bench::Op::Depthwise).unwrap();
+    let dead = 3;
+    let channels = folded.layers[at].bias.len();
+    // The layer before makes nothing of this channel, the depthwise one much of it.
+    let per_channel = folded.layers[at - 1].weights.len() / channels;
+    folded.layers[at - 1].weights[dead * per_channel..][..per_channel].fill(0.0);
+    folded.layers[at - 1].bias[dead] = -1.0;
+    folded.layers[at].weights.iter_mut().skip(dead).step_by(channels).for_each(|w| *w = 300.0);
+    let images = rows(&noise(4, graph.input, 9));
+    let int8 = quantize(&folded, &folded.calibrate(images.iter().map(Vec::as_slice), 0.0)?)?;
+    let layer = &int8.layers[at];
+    assert!(layer.weights.iter().skip(dead).step_by(channels).all(|&w| w == 0));
+    assert!(layer.requant[dead].shift < 0, "{:?}", layer.requant[dead]);
+    let step = f64::from(int8.tensors[layer.lowered.output].scale);
+    let requant = layer.requant[dead];
+    let scale = f64::from(requant.multiplier) / 2f64.powi(31 - requant.shift) * step;
+    let bias = f64::from(layer.bias[dead]) * scale;
+    assert!((bias - f64::from(folded.layers[at].bias[dead])).abs() < step / 100.0, "{bias}");
+    // One that sees something keeps its weights.
+    assert!(layer.weights.iter().skip(dead + 1).step_by(channels).any(|&w| w.abs() == 127));
+    Ok(())
+}
+
 #[test]
 fn statistics_of_another_subnet_are_refused_by_node() -> Outcome {
     let graph = graph("mobilenet-v1-tiny", 28, 1);

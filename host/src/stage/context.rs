@@ -196,8 +196,8 @@ impl Context {
         let Data { train, normalisation, .. } = &self.data;
         let pixels = |idx| normalisation.apply(train.images().pixels(idx));
         let calibration: Vec<Vec<f32>> = train.spread(CALIBRATION_IMAGES).into_iter().map(pixels).collect();
-        let ranges = folded.calibrate(calibration.iter().map(Vec::as_slice), CLIP)?;
-        Ok(quantize::quantize(&folded, &ranges)?)
+        let observed = folded.calibrate(calibration.iter().map(Vec::as_slice), CLIP)?;
+        Ok(quantize::quantize(&folded, &observed)?)
     }
 
     /// Tells of a stage that had nothing to do.

@@ -5,7 +5,7 @@ use crate::kernels::{Layer, cast};
 use crate::quant::Channel;
 use core::arch::global_asm;
 
-global_asm!(super::core!(), include_str!("depthwise.s"), options(raw));
+global_asm!(crate::kernels::assembly!(), include_str!("depthwise.s"), options(raw));
 
 /// The arguments of the writer of planes, in the order in which `depthwise.s` reads them.
 #[derive(Clone, Copy)]

@@ -1,22 +1,6 @@
 //! Inner loops for the DSP extension of Armv7E-M and Armv8-M: the longest in assembly, others of single instructions.
 //! Elsewhere the plain ones take their place.
 
-/// What the assembly is to know of the core: whether it issues two instructions in a cycle, as a Cortex-M7 does.
-#[cfg(all(dsp, dual_issue))]
-macro_rules! core {
-    () => {
-        ".equ EDGESLIM_DUAL_ISSUE, 1"
-    };
-}
-#[cfg(all(dsp, not(dual_issue)))]
-macro_rules! core {
-    () => {
-        ".equ EDGESLIM_DUAL_ISSUE, 0"
-    };
-}
-#[cfg(dsp)]
-pub(super) use core;
-
 #[cfg(dsp)]
 mod depthwise;
 #[cfg(dsp)]
@@ -27,7 +11,7 @@ mod word;
 use super::micro::{Micro, PIXELS, Portable, Taps, Windows};
 use super::pack::LINEAR_BLOCK;
 #[cfg(dsp)]
-use super::{Layer, products};
+use super::{Layer, depthwise::Window, products, window};
 use crate::quant::{Channel, Clamp};
 use simd::{smlabb, smlatt, ssub16, sxtab16, sxtab16_ror8, sxtb16, sxtb16_ror8};
 use word::{load_bytes, store_bytes};
@@ -91,6 +75,12 @@ impl Micro for Dsp {
     #[cfg(dsp)]
     fn depthwise(layer: &Layer<'_>, input: &[i8], output: &mut [i8], scratch: &mut [u32]) -> Option<()> {
         depthwise::run(layer, input, output, scratch)
+    }
+
+    #[cfg(dsp)]
+    #[inline(always)]
+    fn window(window: &Window<'_>, layer: &Layer<'_>, sums: &[u32], output: &mut [i8]) {
+        window::run(window, layer, sums, output);
     }
 
     #[inline(always)]

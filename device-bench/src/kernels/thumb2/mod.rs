@@ -3,38 +3,12 @@
 use super::depthwise::Window;
 use super::micro::{Micro, PIXELS, Portable, Taps, Windows};
 use super::pack::LINEAR_BLOCK;
-use super::{Layer, products};
+use super::{Layer, products, window};
 use crate::quant::Channel;
 use core::arch::asm;
 
 /// Armv7-M.
 pub(super) struct Thumb2;
-
-/// The arguments of a depthwise window, in the order in which `products.s` reads them.
-#[repr(C)]
-struct WindowJob {
-    input: *const i8,
-    weights: *const i8,
-    columns: usize,
-    rows: usize,
-    step: usize,
-    next_input: usize,
-    next_weights: usize,
-    zero: i32,
-    sums: *const u32,
-    channels: *const Channel,
-    /// Twice the zero point plus one.
-    rounding: i32,
-    output: *mut i8,
-    n: usize,
-    /// Channels of the last four that are the last but one's too.
-    common: usize,
-}
-
-unsafe extern "C" {
-    fn edgeslim_window(job: *const WindowJob);
-    fn edgeslim_window_at_edge(job: *const WindowJob);
-}
 
 impl Micro for Thumb2 {
     #[inline(always)]
@@ -73,35 +47,9 @@ impl Micro for Thumb2 {
         Portable::window4(input, weights, taps, zero)
     }
 
+    #[inline(always)]
     fn window(window: &Window<'_>, layer: &Layer<'_>, sums: &[u32], output: &mut [i8]) {
-        let Taps { rows, columns, step, input_row, weight_row } = window.taps;
-        let channels = output.len();
-        assert!(
-            rows > 0 && columns > 0 && channels >= 4 && layer.channels.len() == channels && step == channels
-        );
-        let reach = |row: usize| window.taps.reach(row) - 4 + channels;
-        assert!(window.input.len() >= reach(input_row) && window.weights.len() >= reach(weight_row));
-        assert!(sums.is_empty() || sums.len() == channels);
-        let n = channels.div_ceil(4);
-        let job = WindowJob {
-            input: window.input.as_ptr(),
-            weights: window.weights.as_ptr(),
-            columns,
-            rows,
-            step,
-            next_input: input_row - columns * step,
-            next_weights: weight_row - columns * step,
-            zero: layer.input_zero[0].into(),
-            sums: sums.as_ptr(),
-            channels: layer.channels.as_ptr(),
-            rounding: 2 * i32::from(layer.output_zero) + 1,
-            output: output.as_mut_ptr(),
-            n,
-            common: 4 * n - channels,
-        };
-        // SAFETY: all channels of every tap of the window are read, four at a time, the last four so that they are the last;
-        // the window lies within both slices. So are their sums and parameters, and written.
-        unsafe { if sums.is_empty() { edgeslim_window(&job) } else { edgeslim_window_at_edge(&job) } };
+        window::run(window, layer, sums, output);
     }
 
     #[inline(always)]
