@@ -225,6 +225,50 @@ fn the_layers_of_a_model_sum_up_to_the_whole() {
 }
 
 #[test]
+fn modelled_cycles_of_layers_sum_up_to_those_of_the_model_and_repeat() {
+    for name in ["virtual-m3-modelled", "virtual-m4-modelled", "virtual-m7-modelled", "virtual-m33-modelled"]
+    {
+        let cases = network(&mut Random(5));
+        let mut link = open(name);
+        link.load_model(bytes(&chain(&cases))).unwrap();
+        let timing = link.time_model().unwrap();
+        // A branch may have been predicted another way.
+        let again = link.time_model().unwrap();
+        let pairs = timing.layers.iter().zip(&again.layers).chain([(&timing.whole, &again.whole)]);
+        assert!(pairs.into_iter().all(|(a, b)| a.abs_diff(*b) <= 16), "{name}: {timing:?}, {again:?}");
+        let sum: u64 = timing.layers.iter().sum();
+        assert!(
+            timing.layers.len() == cases.len() && is_near(sum, timing.whole, 0.001),
+            "{name}: {timing:?}"
+        );
+
+        let mut alone = 0;
+        for case in &cases {
+            let layer = link.time_layer(&case.spec, &PLAN).unwrap();
+            assert_eq!((layer.samples.len(), layer.instructions.len()), (5, 5));
+            assert!(layer.samples.iter().all(|&s| s == layer.samples[0] && s != layer.instructions[0]));
+            alone += layer.samples[0];
+        }
+        assert!(is_near(alone, timing.whole, 0.001), "{name}: {alone}, {timing:?}");
+        // What is timed is what the board counts by itself, in the other unit.
+        let same = link.time_layer(&cases[2].spec, &PLAN).unwrap().instructions;
+        let counting = open(name.trim_end_matches("-modelled")).time_layer(&cases[2].spec, &PLAN).unwrap();
+        assert_eq!(same, counting.samples, "{name}");
+    }
+}
+
+#[test]
+fn a_cortex_m7_takes_fewer_modelled_cycles_than_instructions_and_a_cortex_m4_more() {
+    let cycles_per_instruction = |name| {
+        let timing = open(name).time_layer(&conv(32, 32), &PLAN).unwrap();
+        timing.samples[0] as f64 / timing.instructions[0] as f64
+    };
+    let [m4, m7] = ["virtual-m4-modelled", "virtual-m7-modelled"].map(cycles_per_instruction);
+    assert!(m4 > 1.2 && m4 < 2.0, "{m4}");
+    assert!(m7 > 0.5 && m7 < 1.0, "{m7}");
+}
+
+#[test]
 fn a_model_of_more_layers_than_a_page_is_timed_whole() {
     let pool = LayerSpec { op: Op::AvgPool, ..LayerSpec::depthwise(6, 6, 4, 1, 1, Padding::NONE) };
     let cases: Vec<Case> = (0..150).map(|_| random_case_of(&mut Random(8), pool)).collect();

@@ -34,8 +34,10 @@ pub struct Provenance {
     pub core_hz_spread: u64,
     /// Whether the board is emulated: its latencies are no time on a real board.
     pub emulated: bool,
-    /// Unit of every figure: `cycles` or `instructions`.
+    /// Unit of every figure: `cycles`, `instructions` or `modelled_cycles`.
     pub unit: String,
+    /// Name and version of the model behind `modelled_cycles`; empty for another unit.
+    pub cycle_model: String,
     /// Where code and weights run from, and the caches, such as `run from ram, no caches`.
     pub memory: String,
     /// Kernel set: `dsp` or `portable`.
@@ -74,6 +76,11 @@ impl Provenance {
             ("seed", json!(self.seed)),
             ("edgeslim", json!(self.edgeslim)),
         ]
+    }
+
+    /// The same with what only some tables have, as far as it must agree.
+    fn compared(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        self.fields().into_iter().chain([("cycle_model", json!(self.cycle_model))])
     }
 
     fn same_clock(&self, other: &Provenance) -> bool {
@@ -220,7 +227,7 @@ impl CostTable {
     /// # Errors
     /// [`TableError::Differs`] with the first field that differs.
     pub fn check(&self, wanted: &Provenance) -> Result<(), TableError> {
-        for ((field, found), (_, other)) in self.provenance.fields().into_iter().zip(wanted.fields()) {
+        for ((field, found), (_, other)) in self.provenance.compared().zip(wanted.compared()) {
             let same = match field {
                 "seed" | "edgeslim" => true,
                 "core_hz" => self.provenance.same_clock(wanted),

@@ -2,6 +2,17 @@
 //!
 //! Pure: it sees time through [`Clock`] only. On a board, mask interrupts and log nothing around it.
 
+/// An instruction that does nothing and that no compiler writes: an emulator can tell where a window begins and ends.
+macro_rules! mark {
+    ($instruction:literal) => {
+        #[cfg(target_arch = "arm")]
+        // SAFETY: a register is set to what it is.
+        unsafe {
+            core::arch::asm!($instruction, options(nomem, nostack, preserves_flags));
+        }
+    };
+}
+
 pub mod counter;
 mod layer;
 mod model;
@@ -74,17 +85,6 @@ pub fn measure(clock: &mut impl Clock, plan: &Plan, samples: &mut [u64], mut cal
     }
     let cold_ticks = cold.saturating_sub(empty_call);
     Timing { cold_ticks, empty_ticks, n_calls, n_samples: n_samples as u8 }
-}
-
-/// An instruction that does nothing and that no compiler writes: an emulator can tell where a window begins and ends.
-macro_rules! mark {
-    ($instruction:literal) => {
-        #[cfg(target_arch = "arm")]
-        // SAFETY: a register is set to what it is.
-        unsafe {
-            core::arch::asm!($instruction, options(nomem, nostack, preserves_flags));
-        }
-    };
 }
 
 /// Ticks of `n_calls` calls in a row, with what restarting and reading the clock takes.

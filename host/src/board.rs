@@ -2,6 +2,7 @@
 
 pub mod clock;
 mod counter;
+mod counts;
 mod cpu;
 mod error;
 mod file;

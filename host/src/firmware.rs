@@ -125,6 +125,28 @@ fn build_at(board: &BoardFile, memory: &MemoryMap, start: CodeStart) -> Result<P
     Ok(out.join(&board.target).join("release").join(BINARY))
 }
 
+/// Builds QEMU's plugin that counts instructions, for this machine, and returns its file.
+///
+/// # Errors
+/// [`FirmwareError`] if it does not build.
+pub fn build_plugin() -> Result<PathBuf, FirmwareError> {
+    let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/firmware/plugin");
+    fs::create_dir_all(&out).map_err(io_error(&out))?;
+    let output = Command::new("cargo")
+        .args(["build", "--release", "--locked", "--package", "window-counts"])
+        .current_dir(bench())
+        .env("CARGO_TARGET_DIR", &out)
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .output()
+        .map_err(not_started("cargo"))?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(FirmwareError::Build { board: "QEMU's plugin".into(), stderr });
+    }
+    let name = format!("{}window_counts{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
+    Ok(out.join("release").join(name))
+}
+
 /// What the firmware calls itself: edgeslim's version and eight hexadecimal digits of a digest of the sources that
 /// [`build`] compiles, the same in every checkout.
 ///

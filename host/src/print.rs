@@ -3,7 +3,7 @@
 use crate::cli::Command;
 use anyhow::{Context as _, Result};
 use cost_tables::table::CostTable;
-use edgeslim::board::BoardFile;
+use edgeslim::board::{BoardFile, Unit};
 use edgeslim::doctor::Check;
 use edgeslim::network::zoo::{self, ZooOptions};
 use edgeslim::network::{self, lower::lower};
@@ -30,8 +30,11 @@ pub fn boards(boards: &[BoardFile], as_json: bool) -> Result<()> {
         return value(&json!(boards));
     }
     for board in boards {
-        let emulated = if board.machine.is_some() { "emulated, " } else { "" };
-        line!("{:<16} {:<11} {emulated}{}", board.name, board.core, board.chip);
+        let emulated = match board.unit {
+            Unit::Cycles => String::new(),
+            unit => format!("emulated, {}, ", unit.name().replace('_', " ")),
+        };
+        line!("{:<21} {:<11} {emulated}{}", board.name, board.core, board.chip);
     }
     Ok(())
 }

@@ -132,9 +132,10 @@ pub fn provenance(
         core_hz: core_hz.into(),
         core_hz_spread: core_hz_spread.into(),
         emulated: board.probe == ProbeKind::Virtual,
-        unit: match board.unit {
-            Unit::Cycles => "cycles".into(),
-            Unit::Instructions => "instructions".into(),
+        unit: board.unit.name().into(),
+        cycle_model: match board.unit {
+            Unit::ModelledCycles => board.cycle_model().map(|model| model.to_string()).unwrap_or_default(),
+            Unit::Cycles | Unit::Instructions => String::new(),
         },
         memory: format!("code and weights in {run_from}, caches {caches}"),
         kernels: info.kernels.clone(),

@@ -85,9 +85,9 @@ impl Caption {
     pub fn new(p: &Provenance) -> Caption {
         let mut subtitle = format!("{} ({}) · {} on {}", p.board, p.core, p.network, p.dataset);
         if p.emulated {
-            subtitle += &format!(" · emulated: {}, not time on a real board", p.unit);
+            subtitle += &format!(" · emulated: {}, not time on a real board", p.emulated_in_words());
         }
-        Caption { subtitle, unit: p.unit.clone() }
+        Caption { subtitle, unit: p.unit_in_words() }
     }
 }
 

@@ -27,7 +27,7 @@ pub fn html(run: &RunRecord, figures: &[Figure]) -> String {
          <title>{title}</title><style>{STYLE}</style></head><body>\n<h1>{title}</h1>\n"
     );
     if p.emulated {
-        let unit = escape(&p.unit);
+        let unit = escape(&p.emulated_in_words());
         page += &format!(
             "<p class=\"note\">Emulated board: latencies are {unit}, not time on a real board.</p>\n"
         );
@@ -57,7 +57,7 @@ fn provenance(run: &RunRecord) -> String {
         ("target", p.target.clone()),
         ("core clock", clock),
         ("emulated", if p.emulated { "yes" } else { "no" }.into()),
-        ("unit of latency", p.unit.clone()),
+        ("unit of latency", p.emulated_in_words()),
         ("kernel revision", p.kernel_revision.clone()),
         ("firmware", p.firmware.clone()),
         ("compiler", p.compiler.clone()),
@@ -75,7 +75,7 @@ fn provenance(run: &RunRecord) -> String {
 }
 
 fn candidates(run: &RunRecord) -> String {
-    let unit = &run.provenance.unit;
+    let unit = &run.provenance.unit_in_words();
     let heads = [
         "candidate".into(),
         "strategy".into(),

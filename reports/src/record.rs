@@ -34,8 +34,11 @@ pub struct Provenance {
     pub memory: String,
     /// Whether the board is emulated: its latencies are no time on a real board.
     pub emulated: bool,
-    /// Unit of every latency of the run, such as `cycles` or `instructions`.
+    /// Unit of every latency of the run: `cycles`, `instructions` or `modelled_cycles`.
     pub unit: String,
+    /// Name and version of the model behind `modelled_cycles`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cycle_model: String,
     /// Revision of the kernels that ran.
     pub kernel_revision: String,
     /// Version of the firmware that ran, with a digest of its sources.
@@ -55,6 +58,21 @@ pub struct Provenance {
     /// Version of edgeslim that ran.
     #[serde(default)]
     pub edgeslim: String,
+}
+
+impl Provenance {
+    /// The unit of latencies as people read it.
+    pub fn unit_in_words(&self) -> String {
+        self.unit.replace('_', " ")
+    }
+
+    /// What the latencies of an emulated board are, with the model where there is one.
+    pub fn emulated_in_words(&self) -> String {
+        match self.cycle_model.as_str() {
+            "" => self.unit_in_words(),
+            model => format!("{} ({model})", self.unit_in_words()),
+        }
+    }
 }
 
 fn is_zero(number: &u64) -> bool {

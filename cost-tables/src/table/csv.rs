@@ -40,6 +40,8 @@ const QUANTITY: &str = "latency";
 /// Only of a clock that was measured.
 const SPREAD: &str = "core_hz_spread";
 const ALIGNMENT: &str = "alignment";
+/// Only of modelled cycles.
+const MODEL: &str = "cycle_model";
 
 /// What is wrong with a line.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +117,9 @@ pub(super) fn format(table: &CostTable) -> String {
     for (key, value) in table.provenance.fields() {
         let _ = writeln!(csv, "# {key} = {value}");
     }
+    if !table.provenance.cycle_model.is_empty() {
+        let _ = writeln!(csv, "# {MODEL} = {}", json!(table.provenance.cycle_model));
+    }
     if table.provenance.core_hz_spread > 0 {
         let _ = writeln!(csv, "# {SPREAD} = {}", table.provenance.core_hz_spread);
     }
@@ -189,6 +194,7 @@ impl<'a> Fields<'a> {
             core_hz_spread: self.take_if_there(SPREAD, end)?,
             emulated: self.take("emulated", end)?,
             unit: self.take("unit", end)?,
+            cycle_model: self.take_if_there(MODEL, end)?,
             memory: self.take("memory", end)?,
             kernels: self.take("kernels", end)?,
             kernel_revision: self.take("kernel_revision", end)?,

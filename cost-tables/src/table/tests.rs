@@ -12,6 +12,7 @@ fn provenance() -> Provenance {
         core_hz_spread: 0,
         emulated: true,
         unit: "instructions".into(),
+        cycle_model: String::new(),
         memory: "run from ram, no caches".into(),
         kernels: "dsp".into(),
         kernel_revision: 1,
@@ -132,7 +133,7 @@ fn a_table_holds_only_for_what_it_was_measured_on() {
         "the cost table of virtual-m4 was measured with memory \"run from ram, no caches\", but memory \
          \"run from flash, no caches\" is in use; run `edgeslim profile`"
     );
-    let changes: [(&str, Change); 12] = [
+    let changes: [(&str, Change); 13] = [
         ("board", |p| p.board.push('x')),
         ("chip", |p| p.chip.push('x')),
         ("core", |p| p.core.push('x')),
@@ -140,6 +141,7 @@ fn a_table_holds_only_for_what_it_was_measured_on() {
         ("core_hz", |p| p.core_hz = 120_000_000),
         ("emulated", |p| p.emulated = false),
         ("unit", |p| p.unit.push('x')),
+        ("cycle_model", |p| p.cycle_model.push('x')),
         ("memory", |p| p.memory.push('x')),
         ("kernels", |p| p.kernels.push('x')),
         ("kernel_revision", |p| p.kernel_revision += 1),
@@ -178,10 +180,11 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn any_provenance() -> impl Strategy<Value = Provenance> {
-    let texts = [(); 10].map(|()| text());
+    let texts = [(); 11].map(|()| text());
     (texts, any::<(u64, u64, bool, u32, u32)>()).prop_map(|(texts, numbers)| {
         let (core_hz, core_hz_spread, emulated, kernel_revision, seed) = numbers;
-        let [board, chip, core, target, unit, memory, kernels, firmware, compiler, alignment] = texts;
+        let [board, chip, core, target, unit, memory, kernels, firmware, compiler, alignment, cycle_model] =
+            texts;
         let edgeslim = "0.1.0".into();
         Provenance {
             board,
@@ -192,6 +195,7 @@ fn any_provenance() -> impl Strategy<Value = Provenance> {
             core_hz_spread,
             emulated,
             unit,
+            cycle_model,
             memory,
             kernels,
             kernel_revision,

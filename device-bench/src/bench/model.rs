@@ -76,11 +76,13 @@ impl<C: Clock> Stopwatch<'_, C> {
     /// Never inlined, so that it costs the same around an empty layer as around a real one.
     #[inline(never)]
     fn mark(&mut self, layer_idx: usize, phase: Phase) {
-        let reading = self.clock.read();
         if phase == Phase::Before {
-            self.started = reading;
+            self.started = self.clock.read();
+            mark!("mov r11, r11");
             return;
         }
+        mark!("mov r10, r10");
+        let reading = self.clock.read();
         let ticks = self.clock.ticks(reading).saturating_sub(self.clock.ticks(self.started));
         let place = layer_idx.checked_sub(self.first).and_then(|i| self.least.get_mut(i));
         if let Some(least) = place {

@@ -40,10 +40,10 @@ pub struct JtagProbe {
 }
 
 impl JtagProbe {
-    pub fn open(machine: &'static Machine, serial: &str) -> crate::Result<Self> {
+    pub fn open(machine: &'static Machine, serial: &str, plugin: Option<&str>) -> crate::Result<Self> {
         let faults = Faults::open_some(serial, RISC_V)?;
         let name = format!("virtual board {}", machine.name);
-        let module = DebugModule::new(Qemu::start(machine)?)?;
+        let module = DebugModule::new(Qemu::start(machine, plugin)?)?;
         Ok(JtagProbe { module, faults, name, speed_khz: 4000, idle_cycles: 0, result: 0 })
     }
 

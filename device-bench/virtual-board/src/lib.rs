@@ -32,6 +32,7 @@ use probe_rs::{
     plugin::{Plugin, register_plugin},
     probe::DebugProbeSelector,
 };
+use std::path::Path;
 use std::sync::Once;
 
 /// The USB vendor id under which the virtual boards are listed.
@@ -40,9 +41,8 @@ pub const VENDOR_ID: u16 = 0xF055;
 /// The oldest QEMU that passes this crate's tests.
 pub const MIN_QEMU: (u32, u32) = (7, 2);
 
-/// A variable of the environment that holds a QEMU plugin with its arguments, for every board that is started:
-/// `libwindow_counts.so,out=FILE` counts what [`cycles`] prices.
-pub const PLUGIN: &str = "EDGESLIM_QEMU_PLUGIN";
+/// The oldest QEMU that loads the plugin `window-counts`, which needs version 4 of the plugin API.
+pub const MIN_QEMU_COUNTING: (u32, u32) = (9, 2);
 
 /// Why a virtual board does not start or answer.
 #[derive(Debug, thiserror::Error)]
@@ -53,16 +53,20 @@ pub enum Error {
         /// The program that is missing.
         emulator: Emulator,
     },
-    /// QEMU is older than [`MIN_QEMU`].
+    /// QEMU is older than [`MIN_QEMU`], or [`MIN_QEMU_COUNTING`].
     #[error(
-        "{} is version {}.{}, virtual boards need {}.{} or newer; install a newer {}",
-        emulator.program(), found.0, found.1, MIN_QEMU.0, MIN_QEMU.1, emulator.package()
+        "{} is version {}.{}, {what} need {}.{} or newer; install a newer {}",
+        emulator.program(), found.0, found.1, needed.0, needed.1, emulator.package()
     )]
     TooOld {
         /// The program.
         emulator: Emulator,
         /// Major and minor version found.
         found: (u32, u32),
+        /// What it is too old for.
+        what: &'static str,
+        /// Major and minor version needed.
+        needed: (u32, u32),
     },
     /// QEMU's version text has no number.
     #[error("cannot read a version from `{} --version`: {text:?}", emulator.program())]
@@ -132,6 +136,17 @@ pub fn register() {
         });
     });
 }
+
+/// As [`selector`], for a board on which the plugin `window-counts`, this file, adds what it counts to the file `counts`:
+/// what [`cycles`] prices.
+pub fn counting_selector(machine: &str, plugin: &Path, counts: &Path) -> DebugProbeSelector {
+    // A comma within an option of QEMU is written twice.
+    let [plugin, counts] = [plugin, counts].map(|path| path.display().to_string().replace(',', ",,"));
+    selector(&format!("{machine}{COUNTING}{plugin},out={counts}"))
+}
+
+/// What separates a machine's name and faults from QEMU's plugin in a serial number.
+const COUNTING: &str = " plugin=";
 
 /// What to hand to [`Lister::open`](probe_rs::probe::list::Lister::open) for a QEMU machine, behind whose name a list
 /// of [`Fault`]s may stand.

@@ -1,5 +1,6 @@
 //! The QEMU machines that serve as boards.
 
+use crate::cycles::Model;
 use std::ops::Range;
 
 /// What the debug port must know of a QEMU machine.
@@ -17,6 +18,8 @@ pub struct Machine {
     pub stack_top: u32,
     /// QEMU's clock of the core, by which its system timer or `mcycle` counts.
     pub core_hz: u32,
+    /// How the core's cycles are modelled; of a Cortex-M.
+    pub model: Option<Model>,
     /// Memory that the bus cannot write; written through the gdbstub with the core stopped.
     pub rom: Range<u32>,
 }
@@ -59,10 +62,10 @@ pub(crate) const ICOUNT_SHIFT: u32 = 7;
 
 /// Every virtual board.
 pub const MACHINES: [Machine; 6] = [
-    mps2("mps2-an385", 0x103, 0, 0x2040_0000, 25_000_000),
-    mps2("mps2-an386", 0x100, 0, 0x2040_0000, 25_000_000),
-    mps2("mps2-an500", 0x101, 0, 0x2040_0000, 25_000_000),
-    mps2("mps2-an505", 0x102, 0x1000_0000, 0x3840_0000, 20_000_000),
+    mps2("mps2-an385", 0x103, 0, 0x2040_0000, 25_000_000, Model::M3),
+    mps2("mps2-an386", 0x100, 0, 0x2040_0000, 25_000_000, Model::M4),
+    mps2("mps2-an500", 0x101, 0, 0x2040_0000, 25_000_000, Model::M7),
+    mps2("mps2-an505", 0x102, 0x1000_0000, 0x3840_0000, 20_000_000, Model::M33),
     Machine {
         name: "microbit",
         emulator: Emulator::Arm,
@@ -70,6 +73,7 @@ pub const MACHINES: [Machine; 6] = [
         boot_address: 0,
         stack_top: 0x2000_4000,
         core_hz: 16_000_000,
+        model: Some(Model::M0),
         rom: 0..0x0004_0000,
     },
     Machine {
@@ -80,12 +84,21 @@ pub const MACHINES: [Machine; 6] = [
         stack_top: 0x80c0_0000,
         // QEMU counts a cycle each ns.
         core_hz: 1_000_000_000,
+        model: None,
         rom: 0..0,
     },
 ];
 
-const fn mps2(name: &'static str, part: u32, boot_address: u32, stack_top: u32, core_hz: u32) -> Machine {
-    Machine { name, emulator: Emulator::Arm, part, boot_address, stack_top, core_hz, rom: 0..0 }
+const fn mps2(
+    name: &'static str,
+    part: u32,
+    boot_address: u32,
+    stack_top: u32,
+    core_hz: u32,
+    model: Model,
+) -> Machine {
+    let (emulator, model) = (Emulator::Arm, Some(model));
+    Machine { name, emulator, part, boot_address, stack_top, core_hz, model, rom: 0..0 }
 }
 
 impl Machine {

@@ -1,7 +1,7 @@
 //! What probe-rs sees: a probe that speaks SWD, and the factory that lists one for every machine.
 
 use crate::{
-    Emulator, Error, MACHINES, Machine, VENDOR_ID,
+    COUNTING, Emulator, Error, MACHINES, Machine, VENDOR_ID,
     dap::{Dap, arm_error},
     faults::Faults,
     jtag::JtagProbe,
@@ -31,9 +31,9 @@ struct VirtualProbe {
 }
 
 impl VirtualProbe {
-    fn open(machine: &'static Machine, serial: &str) -> crate::Result<Self> {
+    fn open(machine: &'static Machine, serial: &str, plugin: Option<&str>) -> crate::Result<Self> {
         let faults = Faults::open(serial)?;
-        let dap = Dap::new(Qemu::start(machine)?)?;
+        let dap = Dap::new(Qemu::start(machine, plugin)?)?;
         Ok(VirtualProbe { dap, faults, name: format!("virtual board {}", machine.name), speed_khz: 4000 })
     }
 
@@ -171,10 +171,11 @@ impl ProbeFactory for Factory {
             return Err(ProbeCreationError::NotFound.into());
         }
         let serial = selector.serial_number.as_deref().unwrap_or_default();
+        let (serial, plugin) = serial.split_once(COUNTING).map_or((serial, None), |(s, p)| (s, Some(p)));
         let machine = Machine::named(serial).ok_or_else(|| Error::UnknownMachine(serial.to_owned()))?;
         Ok(match machine.emulator {
-            Emulator::Arm => Box::new(VirtualProbe::open(machine, serial)?),
-            Emulator::RiscV32 => Box::new(JtagProbe::open(machine, serial)?),
+            Emulator::Arm => Box::new(VirtualProbe::open(machine, serial, plugin)?),
+            Emulator::RiscV32 => Box::new(JtagProbe::open(machine, serial, plugin)?),
         })
     }
 

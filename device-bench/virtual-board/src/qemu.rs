@@ -1,7 +1,7 @@
 //! A QEMU process seen as silicon: memory bus, run control, reset.
 
 use crate::machine::{Emulator, ICOUNT_SHIFT, Machine};
-use crate::{Error, MIN_QEMU, Result, gdb::Gdb, qmp::Qmp, qtest::Qtest};
+use crate::{Error, MIN_QEMU, MIN_QEMU_COUNTING, Result, gdb::Gdb, qmp::Qmp, qtest::Qtest};
 use std::os::unix::process::CommandExt as _;
 use std::{
     fs::File,
@@ -44,18 +44,26 @@ impl Drop for Qemu {
 /// [`Error::NotInstalled`], [`Error::TooOld`], or [`Error::Version`] for a text without a version.
 pub fn version(emulator: Emulator) -> std::result::Result<(u32, u32), Error> {
     let output = Command::new(emulator.program()).arg("--version").output().map_err(missing(emulator))?;
-    check_version(emulator, &String::from_utf8_lossy(&output.stdout))
+    let found = parse_version(emulator, &String::from_utf8_lossy(&output.stdout))?;
+    newer(emulator, found, "virtual boards", MIN_QEMU)
 }
 
-fn check_version(emulator: Emulator, text: &str) -> Result<(u32, u32)> {
+/// The version that was found, if it is new enough.
+fn newer(
+    emulator: Emulator,
+    found: (u32, u32),
+    what: &'static str,
+    needed: (u32, u32),
+) -> Result<(u32, u32)> {
+    if found < needed { Err(Error::TooOld { emulator, found, what, needed }) } else { Ok(found) }
+}
+
+fn parse_version(emulator: Emulator, text: &str) -> Result<(u32, u32)> {
     let number = text.split("version ").nth(1).unwrap_or_default();
     let mut parts = number.split(|c: char| !c.is_ascii_digit()).map(str::parse);
     let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else {
         return Err(Error::Version { emulator, text: text.trim().to_owned() });
     };
-    if (major, minor) < MIN_QEMU {
-        return Err(Error::TooOld { emulator, found: (major, minor) });
-    }
     Ok((major, minor))
 }
 
@@ -67,14 +75,18 @@ fn missing(emulator: Emulator) -> impl Fn(std::io::Error) -> Error {
 }
 
 impl Qemu {
-    /// Starts a machine, stopped at reset, with a factory image that loops for ever.
+    /// Starts a machine, stopped at reset, with a factory image that loops for ever; with the plugin `window-counts` and its
+    /// arguments, if there are any.
     ///
     /// # Errors
     /// Those of [`version`], and [`Error::Ended`] with QEMU's own words if it does not start.
-    pub fn start(machine: &'static Machine) -> Result<Self> {
-        version(machine.emulator)?;
+    pub fn start(machine: &'static Machine, plugin: Option<&str>) -> Result<Self> {
+        let found = version(machine.emulator)?;
+        if plugin.is_some() {
+            newer(machine.emulator, found, "modelled cycles", MIN_QEMU_COUNTING)?;
+        }
         let mut stderr = tempfile::tempfile()?;
-        let (mut child, sockets) = spawn(machine, stderr.try_clone()?)?;
+        let (mut child, sockets) = spawn(machine, plugin, stderr.try_clone()?)?;
         let (qtest, qmp, gdb) = match greet(sockets) {
             Ok(greeted) => greeted,
             Err(error) => {
@@ -233,12 +245,12 @@ fn is_interrupt(reply: &str) -> bool {
 const CHARDEVS: [&str; 3] = ["qtest", "qmp", "gdb"];
 
 /// QEMU and the host's ends of its [`CHARDEVS`]: pairs of sockets without names, of which nothing can be left behind.
-fn spawn(machine: &Machine, stderr: File) -> Result<(Child, [UnixStream; 3])> {
+fn spawn(machine: &Machine, plugin: Option<&str>, stderr: File) -> Result<(Child, [UnixStream; 3])> {
     let mut command = Command::new(machine.emulator.program());
     command.args(["-M", machine.name, "-accel", "tcg", "-S"]).args(machine.arguments());
     command.args(["-icount", &format!("shift={ICOUNT_SHIFT}")]);
     command.args(["-nodefaults", "-display", "none", "-serial", "none", "-monitor", "none"]);
-    if let Some(plugin) = std::env::var_os(crate::PLUGIN) {
+    if let Some(plugin) = plugin {
         command.arg("-plugin").arg(plugin);
     }
     let [qtest, qmp, gdb] = [UnixStream::pair()?, UnixStream::pair()?, UnixStream::pair()?];
@@ -315,21 +327,18 @@ mod tests {
 
     #[test]
     fn an_old_qemu_is_refused_with_both_versions() {
-        let error = check_version(Emulator::Arm, "QEMU emulator version 6.2.0 (Debian 1:6.2)")
-            .unwrap_err()
-            .to_string();
+        let old = parse_version(Emulator::Arm, "QEMU emulator version 6.2.0 (Debian 1:6.2)").unwrap();
+        let error = newer(Emulator::Arm, old, "virtual boards", MIN_QEMU).unwrap_err().to_string();
         assert!(error.contains("version 6.2") && error.contains("7.2 or newer"), "{error}");
-        assert_eq!(
-            check_version(Emulator::RiscV32, "QEMU emulator version 10.0.2 (Debian)").unwrap(),
-            (10, 0)
-        );
-        assert!(matches!(check_version(Emulator::Arm, "hello"), Err(Error::Version { .. })));
+        let new = parse_version(Emulator::RiscV32, "QEMU emulator version 10.0.2 (Debian)").unwrap();
+        assert_eq!(newer(Emulator::RiscV32, new, "modelled cycles", MIN_QEMU_COUNTING).unwrap(), (10, 0));
+        assert!(matches!(parse_version(Emulator::Arm, "hello"), Err(Error::Version { .. })));
     }
 
     #[test]
     fn a_machine_that_does_not_start_is_told_in_the_words_of_qemu() {
         let machine = Machine { name: "nowhere", ..Machine::named("mps2-an386").unwrap().clone() };
-        let error = Qemu::start(Box::leak(Box::new(machine))).unwrap_err();
+        let error = Qemu::start(Box::leak(Box::new(machine)), None).unwrap_err();
         assert!(matches!(&error, Error::Ended { stderr, .. } if stderr.contains("nowhere")), "{error}");
     }
 }

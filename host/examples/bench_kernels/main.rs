@@ -24,7 +24,8 @@ struct Arguments {
     /// Draw the Cortex-M4's instructions a multiply-accumulate.
     #[arg(long)]
     figure: Option<PathBuf>,
-    /// Print instructions and the core's modelled cycles of each window of a file of the plugin's, and measure nothing.
+    /// Print instructions and the core's modelled cycles (0 without a model) of each window of a file of the plugin's, and measure
+    /// nothing.
     #[arg(long, requires = "core", conflicts_with_all = ["json", "figure"])]
     counts: Option<PathBuf>,
     /// Print the layers as `bench.c` of the baselines wants them, behind their names, and measure nothing.
@@ -52,22 +53,22 @@ impl Core {
     /// A virtual board, and the target to build for. The micro:bit has too little memory: a Cortex-M3 runs Armv6-M too.
     fn board(self) -> (&'static str, &'static str) {
         match self {
-            Core::M4 => ("virtual-m4", "thumbv7em-none-eabihf"),
-            Core::M7 => ("virtual-m7", "thumbv7em-none-eabihf"),
-            Core::M33 => ("virtual-m33", "thumbv8m.main-none-eabihf"),
-            Core::M3 => ("virtual-m3", "thumbv7m-none-eabi"),
+            Core::M4 => ("virtual-m4-modelled", "thumbv7em-none-eabihf"),
+            Core::M7 => ("virtual-m7-modelled", "thumbv7em-none-eabihf"),
+            Core::M33 => ("virtual-m33-modelled", "thumbv8m.main-none-eabihf"),
+            Core::M3 => ("virtual-m3-modelled", "thumbv7m-none-eabi"),
             Core::M0 => ("virtual-m3", "thumbv6m-none-eabi"),
         }
     }
 
-    /// What its cycles are priced by.
-    fn model(self) -> Model {
+    /// What its cycles are priced by; nothing where another core runs its instructions.
+    fn model(self) -> Option<Model> {
         match self {
-            Core::M4 => Model::M4,
-            Core::M7 => Model::M7,
-            Core::M33 => Model::M33,
-            Core::M3 => Model::M3,
-            Core::M0 => Model::M0,
+            Core::M4 => Some(Model::M4),
+            Core::M7 => Some(Model::M7),
+            Core::M33 => Some(Model::M33),
+            Core::M3 => Some(Model::M3),
+            Core::M0 => None,
         }
     }
 
@@ -119,7 +120,8 @@ fn main() -> Result<()> {
     if let (Some(path), [core]) = (&arguments.counts, arguments.core.as_slice()) {
         let windows = cycles::parse(&std::fs::read_to_string(path)?).context("the file is cut or damaged")?;
         for window in &windows {
-            let modelled = core.model().cycles(window).context("the file has what is no instruction")?;
+            let price = |model: Model| model.cycles(window).context("the file has what is no instruction");
+            let modelled = core.model().map_or(Ok(0), price)?;
             println!("{},{modelled}", cycles::instructions(window));
         }
         return Ok(());

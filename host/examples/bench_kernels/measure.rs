@@ -1,14 +1,11 @@
-//! Times layers on a virtual board, in instructions and, with the plugin, in modelled cycles.
+//! Times layers on a virtual board, in instructions and modelled cycles.
 
 use crate::Core;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use device_bench::LayerSpec;
 use device_bench::bench::Plan;
 use edgeslim::board::{Link, ProbeOptions, load};
 use edgeslim::firmware;
-use std::fs;
-use std::path::{Path, PathBuf};
-use virtual_board::cycles::{self, Executed, Model};
 
 const SEED: u32 = 7;
 
@@ -16,7 +13,7 @@ const SEED: u32 = 7;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Figures {
     pub instructions: u64,
-    /// Where the plugin is there.
+    /// Where the core has a model.
     pub modelled_cycles: Option<u64>,
 }
 
@@ -34,8 +31,6 @@ impl std::iter::Sum for Figures {
 pub struct Board {
     link: Link,
     core: Core,
-    /// What the plugin writes.
-    counts: Option<PathBuf>,
 }
 
 impl Board {
@@ -51,42 +46,21 @@ impl Board {
             board.target = target.to_owned();
         }
         let elf = firmware::build(&board, &board.memory()?)?;
-        let plugin = std::env::var(virtual_board::PLUGIN).ok();
-        let counts = plugin.and_then(|plugin| Some(PathBuf::from(plugin.split_once("out=")?.1)));
-        let link = Link::open(&board, &elf, &ProbeOptions::default())?;
-        Ok(Board { link, core, counts })
+        Ok(Board { link: Link::open(&board, &elf, &ProbeOptions::default())?, core })
     }
 
     /// Times one layer.
     ///
     /// # Errors
-    /// If the board refuses it, or the plugin's counts are not those of the board's timer.
+    /// If the board refuses it.
     pub fn time(&mut self, spec: &LayerSpec) -> Result<Figures> {
-        if let Some(counts) = &self.counts {
-            fs::write(counts, "")?;
-        }
         let plan = Plan { n_warmups: 1, n_samples: 1, min_sample_ticks: 0 };
         let timing = self.link.time_layer_by(spec, plan, SEED)?;
-        let instructions = *timing.samples.first().context("no sample")?;
-        let modelled_cycles = match &self.counts {
-            Some(counts) => Some(modelled(counts, instructions, self.core.model())?),
+        let first = |samples: &[u64]| samples.first().copied().context("no sample");
+        let modelled_cycles = match self.core.model() {
+            Some(_) => Some(first(&timing.samples)?),
             None => None,
         };
-        Ok(Figures { instructions, modelled_cycles })
+        Ok(Figures { instructions: first(&timing.instructions)?, modelled_cycles })
     }
-}
-
-/// The cycles of the last window, less those of the empty one before it.
-fn modelled(counts: &Path, instructions: u64, model: Model) -> Result<u64> {
-    let text = fs::read_to_string(counts)?;
-    let windows = cycles::parse(&text).with_context(|| format!("{} cannot be read", counts.display()))?;
-    let [.., empty, sample] = windows.as_slice() else { anyhow::bail!("the plugin saw no windows") };
-    let counted = cycles::instructions(sample).saturating_sub(cycles::instructions(empty));
-    // A timer of 24 bits that wraps is served in the window, and its rounding adds up.
-    ensure!(
-        counted.abs_diff(instructions) <= 8 + instructions / 1_000_000,
-        "the plugin counts {counted} instructions, the board's timer {instructions}"
-    );
-    let cycles = |window: &[Executed]| model.cycles(window).context("the plugin saw what is no instruction");
-    Ok(cycles(sample)?.saturating_sub(cycles(empty)?))
 }

@@ -11,14 +11,14 @@ const TOLERANCE: f64 = 0.01;
 
 impl Link {
     /// Fails where a loop of known length takes another time than at the first call, or than its instructions on an
-    /// emulated board: the counter stands still, or counts another clock.
+    /// emulated board, whose counter counts those whatever its unit: the counter stands still, or counts another clock.
     ///
     /// # Errors
     /// [`BoardError::Counter`]; as [`Link::request`].
     pub fn check_counter(&mut self) -> Result<(), BoardError> {
         let found = self.spin(N_LOOPS)?;
         let expected = match self.unit {
-            Unit::Instructions => 2 * u64::from(N_LOOPS),
+            Unit::Instructions | Unit::ModelledCycles => 2 * u64::from(N_LOOPS),
             Unit::Cycles => self.spin_ticks.unwrap_or(found.max(LEAST_TICKS)),
         };
         if !agrees(found, expected, self.unit) {
@@ -36,7 +36,7 @@ impl Link {
 
 fn agrees(found: u64, expected: u64, unit: Unit) -> bool {
     let tolerance = match unit {
-        Unit::Instructions => 0.0,
+        Unit::Instructions | Unit::ModelledCycles => 0.0,
         Unit::Cycles => TOLERANCE,
     };
     found.abs_diff(expected) as f64 <= tolerance * expected as f64

@@ -90,10 +90,20 @@ pub enum BoardError {
         cache: Cache,
     },
     /// The unit cannot be counted.
-    #[error("{board}: only virtual boards count instructions; `unit` in the board file must be \"cycles\"")]
+    #[error(
+        "{board}: only virtual boards count instructions and model cycles; `unit` in the board file must be \"cycles\""
+    )]
     Unit {
         /// The board.
         board: String,
+    },
+    /// Cycles cannot be modelled.
+    #[error("{board}: modelling cycles: {reason}")]
+    Modelled {
+        /// The board.
+        board: String,
+        /// Why, and what to do.
+        reason: String,
     },
     /// The model region does not hold what was written there.
     #[error(

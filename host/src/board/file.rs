@@ -5,6 +5,7 @@ use crate::nearest::nearest;
 use probe_rs::config::{Registry, RegistryError};
 use serde::{Deserialize, Serialize};
 use std::{fmt, io::ErrorKind, path::Path};
+use virtual_board::cycles::Model;
 
 const EMBEDDED: [&str; 15] = [
     include_str!("../../../device-bench/boards/virtual-m0.toml"),
@@ -105,18 +106,41 @@ pub enum RunFrom {
 
 /// What a board counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// Core clock cycles.
     #[default]
     Cycles,
     /// Instructions: an emulator has no cycles.
     Instructions,
+    /// What a model makes of the instructions that an emulator executes; never mixed with cycles.
+    ModelledCycles,
 }
 
-/// The boards that come with edgeslim.
+impl Unit {
+    /// The name in tables and records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Unit::Cycles => "cycles",
+            Unit::Instructions => "instructions",
+            Unit::ModelledCycles => "modelled_cycles",
+        }
+    }
+}
+
+/// The boards that come with edgeslim. Each virtual one whose core has a model is there twice: `virtual-m4-modelled` counts
+/// modelled cycles.
 pub fn embedded() -> Vec<BoardFile> {
-    EMBEDDED.iter().map(|text| toml::from_str(text).expect("embedded board files are tested")).collect()
+    let read = |text: &&str| toml::from_str::<BoardFile>(text).expect("embedded board files are tested");
+    let boards = EMBEDDED.iter().map(read).flat_map(|board| {
+        let modelled = board.cycle_model().map(|_| BoardFile {
+            name: format!("{}-modelled", board.name),
+            unit: Unit::ModelledCycles,
+            ..board.clone()
+        });
+        [Some(board), modelled]
+    });
+    boards.flatten().collect()
 }
 
 /// An embedded board by its name, or a board file by its path (ends in `.toml`).
@@ -193,14 +217,22 @@ impl BoardFile {
     /// `(ticks, timer_ticks)`: so many ticks of [`BoardFile::unit`] are so many of the core's system timer.
     ///
     /// # Errors
-    /// [`BoardError::Unit`] for instructions on a board that is not virtual: no core counts them.
+    /// [`BoardError::Unit`] for another unit on a board that is not virtual: no core counts it.
     pub fn ticks_per_timer_ticks(&self) -> Result<(u32, u32), BoardError> {
         if self.unit == Unit::Cycles {
             return Ok((1, 1));
         }
-        let machine = self.machine.as_deref().and_then(virtual_board::Machine::named);
-        let machine = machine.ok_or_else(|| BoardError::Unit { board: self.name.clone() })?;
+        let machine = self.qemu_machine().ok_or_else(|| BoardError::Unit { board: self.name.clone() })?;
         Ok(machine.instructions_per_ticks())
+    }
+
+    fn qemu_machine(&self) -> Option<&'static virtual_board::Machine> {
+        self.machine.as_deref().and_then(virtual_board::Machine::named)
+    }
+
+    /// How cycles of a virtual board are modelled; `None` for a real one, and for a core without a model.
+    pub fn cycle_model(&self) -> Option<Model> {
+        self.qemu_machine()?.model
     }
 
     /// Whether its core is RISC-V, by its target.
@@ -305,6 +337,27 @@ mod tests {
         }
         let error = refused("core_hz_tolerance = 0.03").unwrap_err();
         assert!(error.contains("`core_hz`, which is missing"), "{error}");
+    }
+
+    #[test]
+    fn every_virtual_cortex_m_is_there_in_both_units() {
+        let boards = embedded();
+        for board in boards.iter().filter(|board| board.unit == Unit::Instructions && !board.is_riscv()) {
+            let modelled = load(&format!("{}-modelled", board.name)).unwrap();
+            assert_eq!(modelled.unit, Unit::ModelledCycles);
+            assert_eq!((&modelled.machine, &modelled.target), (&board.machine, &board.target));
+            assert!(modelled.cycle_model().is_some());
+        }
+        assert!(load("virtual-rv32-modelled").is_err());
+    }
+
+    #[test]
+    fn a_real_board_counts_cycles_only() {
+        for unit in [Unit::Instructions, Unit::ModelledCycles] {
+            let board = BoardFile { unit, ..load("nucleo-l4r5zi").unwrap() };
+            let error = board.ticks_per_timer_ticks().unwrap_err().to_string();
+            assert!(error.contains("must be \"cycles\""), "{error}");
+        }
     }
 
     #[test]

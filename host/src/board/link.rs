@@ -1,6 +1,7 @@
 //! An open board and the request loop over RTT.
 
 use super::clock::ClockEstimate;
+use super::counts::Counts;
 use super::{BoardError, BoardFile, Cache, Frames, ProbeOptions, RunFrom, Unit, cpu, open, watch};
 use device_bench::wire::{self, Caches, Counter, Fault, FaultKind, Hello, MAX_FRAME, Request, Response};
 use probe_rs::{Session, rtt::Rtt};
@@ -23,6 +24,8 @@ pub struct Link {
     pub(super) board: String,
     pub(super) unit: Unit,
     pub(super) core_hz: Option<u32>,
+    /// Where cycles are modelled.
+    pub(super) counts: Option<Counts>,
     received: Frames,
     info: BoardInfo,
     /// What the loop takes by which the counter is checked.
@@ -110,7 +113,8 @@ impl Link {
     /// # Errors
     /// [`BoardError`] with the step that failed.
     pub fn open(board: &BoardFile, elf: &Path, options: &ProbeOptions) -> Result<Link, BoardError> {
-        let mut session = open::attach(board, options)?;
+        let counts = Counts::of(board)?;
+        let mut session = open::attach(board, options, counts.as_ref())?;
         // RAM is written after the reset, flash before it: a flash algorithm leaves RAM and clocks as it likes.
         if board.run_from == RunFrom::Ram {
             open::reset(&mut session, board)?;
@@ -128,6 +132,7 @@ impl Link {
             board: board.name.clone(),
             unit: board.unit,
             core_hz: board.core_hz,
+            counts,
             received: Frames::default(),
             info: BoardInfo::default(),
             spin_ticks: None,

@@ -1,5 +1,6 @@
 //! Opening a board: attach, load and verify the firmware, start it.
 
+use super::counts::Counts;
 use super::link::{failed, silent};
 use super::setup::{self, Registers};
 use super::{BoardError, BoardFile, ProbeKind, ProbeOptions, cpu, probe, watch};
@@ -22,18 +23,22 @@ const HALT_TIMEOUT: Duration = Duration::from_millis(500);
 const CONTROL_BLOCK_HEADER: usize = 24;
 
 /// Opens the probe and attaches to the chip.
-pub(super) fn attach(board: &BoardFile, options: &ProbeOptions) -> Result<Session, BoardError> {
+pub(super) fn attach(
+    board: &BoardFile,
+    options: &ProbeOptions,
+    counts: Option<&Counts>,
+) -> Result<Session, BoardError> {
     let error = failed(&board.name, probe::ATTACHING);
     let (chip, permissions) = (board.chip.as_str(), Permissions::default);
     if options.connect_under_reset && board.probe == ProbeKind::Usb {
         let attach = || {
-            let probe = probe::open(board, options)?;
+            let probe = probe::open(board, options, None)?;
             probe.attach_under_reset(chip, permissions()).map_err(|e| error(e.into()))
         };
         // The first time after power-up the core is let go before its debug is on, and is missed (probe-rs issue 4113).
         return attach().or_else(|_| attach());
     }
-    probe::open(board, options)?.attach(chip, permissions()).map_err(|e| error(e.into()))
+    probe::open(board, options, counts)?.attach(chip, permissions()).map_err(|e| error(e.into()))
 }
 
 /// A firmware in the board's memory: what it takes to start it, again and again.

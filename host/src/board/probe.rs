@@ -1,5 +1,6 @@
 //! Which debug probe a board is opened with.
 
+use super::counts::Counts;
 use super::link::failed;
 use super::{BoardError, BoardFile, ProbeKind};
 use probe_rs::probe::list::{Accessibility, Lister, ProbeListItem};
@@ -79,10 +80,17 @@ pub(super) fn advice(step: &str, source: &(dyn Error + 'static)) -> &'static str
     }
 }
 
-/// Opens the probe for a board, ready to attach.
-pub(super) fn open(board: &BoardFile, options: &ProbeOptions) -> Result<Probe, BoardError> {
+/// Opens the probe for a board, ready to attach; with `counts`, a virtual one that counts.
+pub(super) fn open(
+    board: &BoardFile,
+    options: &ProbeOptions,
+    counts: Option<&Counts>,
+) -> Result<Probe, BoardError> {
     let failed = |step| failed(&board.name, step);
-    let opened = Lister::new().open(probe_of(board, options)?);
+    let selector = probe_of(board, options)?;
+    let selector =
+        counts.map_or(selector, |counts| counts.selector(board.machine.as_deref().unwrap_or_default()));
+    let opened = Lister::new().open(selector);
     let mut probe = opened.map_err(|e| failed("opening the probe")(e.into()))?;
     if let Some(protocol) = options.protocol {
         probe.select_protocol(protocol).map_err(|e| failed("--protocol")(e.into()))?;

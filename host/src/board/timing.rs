@@ -1,5 +1,6 @@
 //! Timing on the board. Figures are in the unit of the board file.
 
+use super::counts::Counts;
 use super::link::Wait;
 use super::{BoardError, Link, Unit};
 use device_bench::LayerSpec;
@@ -39,6 +40,8 @@ pub struct LayerTiming {
     pub n_calls: u32,
     /// Ticks of `n_calls` calls each, in the order in which they were taken.
     pub samples: Vec<u64>,
+    /// Instructions of the same calls; empty for a real board.
+    pub instructions: Vec<u64>,
     /// CRC-32 of the layer's output: the same on every board with the same weights.
     pub crc: u32,
 }
@@ -62,7 +65,7 @@ impl Link {
     /// As [`Link::request`]; [`BoardError::Refused`] with the bytes needed and available for a layer too large.
     pub fn time_layer(&mut self, spec: &LayerSpec, plan: &LayerPlan) -> Result<LayerTiming, BoardError> {
         let min_sample_ticks = match self.unit {
-            Unit::Instructions => 0,
+            Unit::Instructions | Unit::ModelledCycles => 0,
             Unit::Cycles => u64::from(self.core_hz.unwrap_or(TYPICAL_HZ) / SAMPLES_PER_SECOND),
         };
         let LayerPlan { warmups, samples, seed } = *plan;
@@ -91,15 +94,28 @@ impl Link {
             wait.quiet = batched;
         }
         let request = Request::TimeLayer { spec: *spec, plan, seed };
-        self.request_within(wait, &request, |response| match response {
+        self.skip_counts();
+        let mut timing = self.request_within(wait, &request, |response| match response {
             Response::LayerTiming(timing) => Some(LayerTiming {
                 cold: timing.cold,
                 n_calls: timing.n_calls,
                 samples: wire::ticks(timing.samples).collect(),
+                instructions: Vec::new(),
                 crc: timing.crc,
             }),
             _ => None,
-        })
+        })?;
+        if self.unit != Unit::Cycles {
+            timing.instructions.clone_from(&timing.samples);
+        }
+        match &mut self.counts {
+            Some(counts) => counts.layer(plan.n_warmups, timing),
+            None => Ok(timing),
+        }
+    }
+
+    fn skip_counts(&mut self) {
+        self.counts.iter_mut().for_each(Counts::skip);
     }
 
     /// Times the loaded model as a whole and layer by layer: the least of three warm runs each.
@@ -110,8 +126,15 @@ impl Link {
     /// As [`Link::request`]; [`BoardError::Refused`] if no model is loaded.
     pub fn time_model(&mut self) -> Result<ModelTiming, BoardError> {
         let wait = self.wait_for_runs(u64::from(N_MODEL_RUNS) + 2, self.macs);
-        let whole = self.request_within(wait, &Request::TimeModel, elapsed)?;
+        self.skip_counts();
+        let mut whole = self.request_within(wait, &Request::TimeModel, elapsed)?;
+        if let Some(counts) = &mut self.counts {
+            whole = counts.whole(whole)?;
+        }
         let mut layers: Vec<u64> = Vec::new();
+        if self.counts.is_some() {
+            layers = self.modelled_layers(wait)?;
+        }
         while layers.len() < self.n_layers {
             let request = Request::LayerTicks { first: layers.len() as u32 };
             let page = self.request_within(wait, &request, |response| match response {
@@ -122,6 +145,17 @@ impl Link {
             layers.extend(page);
         }
         Ok(ModelTiming { whole, layers })
+    }
+
+    /// The modelled cycles of every layer: any page of them runs all.
+    fn modelled_layers(&mut self, wait: Wait) -> Result<Vec<u64>, BoardError> {
+        self.skip_counts();
+        self.request_within(wait, &Request::LayerTicks { first: 0 }, |response| match response {
+            Response::Ticks(_) => Some(()),
+            _ => None,
+        })?;
+        let n_layers = self.n_layers;
+        self.counts.as_mut().map_or(Ok(Vec::new()), |counts| counts.layers(n_layers))
     }
 
     /// Times `n_loops` rounds of a loop of two instructions: known work, by which the counter can be checked.

@@ -190,7 +190,7 @@ fn counter(counter: Option<Counter>, (once, twice): (u64, u64), unit: Unit) -> C
     };
     let unit = match unit {
         Unit::Cycles => "cycles",
-        Unit::Instructions => "instructions",
+        Unit::Instructions | Unit::ModelledCycles => "instructions",
     };
     let ratio = twice as f64 / once as f64;
     let fact = format!("by {name} {N_LOOPS} loops take {once} {unit}, twice as many {twice}");

@@ -67,7 +67,7 @@ fn noise(timing: &LayerTiming) -> u64 {
 /// An emulated timer may round a tick up or down; on a board a hundredth is far more than its oscillator's jitter.
 fn most_noise(timing: &LayerTiming, unit: Unit) -> u64 {
     match unit {
-        Unit::Instructions => 2,
+        Unit::Instructions | Unit::ModelledCycles => 2,
         Unit::Cycles => timing.samples.iter().copied().min().unwrap_or(0) / 100,
     }
 }
@@ -98,6 +98,7 @@ fn may_pass(error: &BoardError) -> bool {
                 | BoardError::Chip { .. }
                 | BoardError::Cache { .. }
                 | BoardError::Unit { .. }
+                | BoardError::Modelled { .. }
                 | BoardError::Protocol { .. }
         ),
     }
@@ -119,7 +120,13 @@ mod tests {
 
     #[test]
     fn a_cold_call_that_is_shorter_than_a_warm_one_is_noise() {
-        let timing = |cold, n_calls| LayerTiming { cold, n_calls, samples: vec![300, 302, 301], crc: 0 };
+        let timing = |cold, n_calls| LayerTiming {
+            cold,
+            n_calls,
+            samples: vec![300, 302, 301],
+            instructions: vec![],
+            crc: 0,
+        };
         assert_eq!(noise(&timing(300, 1)), 2);
         assert_eq!(noise(&timing(150, 2)), 2);
         assert_eq!(noise(&timing(149, 2)), 2);

@@ -255,6 +255,7 @@ fn provenance(ctx: &Context, table: &cost_tables::table::Provenance) -> Provenan
         core_hz_spread: table.core_hz_spread,
         emulated: table.emulated,
         unit: table.unit.clone(),
+        cycle_model: table.cycle_model.clone(),
         kernel_revision: format!("{} {}", table.kernel_revision, table.kernels),
         firmware: table.firmware.clone(),
         compiler: table.compiler.clone(),

@@ -2,7 +2,8 @@
 //! the next one: `qemu-system-arm -plugin libwindow_counts.so,out=FILE`.
 //!
 //! The marks are `mov r11, r11` and `mov r10, r10`, which `device_bench::bench::window` executes. At the end of each window
-//! lines are added to the file: address, the instruction's bytes, executions, jumps, then an empty line. The plugin API is
+//! lines are added to the file: address, the instruction's bytes, executions, jumps, how often that was not what a predictor of two
+//! bits expected, then an empty line. The plugin API is
 //! declared here, by what its documentation says; it needs version 4 of it, which QEMU has since 9.2.
 
 mod api;
@@ -31,6 +32,18 @@ struct Instruction {
     len: u32,
     n_executed: u64,
     n_jumps: u64,
+    n_missed: u64,
+    /// From 0, it surely goes on, to 3, it surely jumps: as a branch predictor's two bits.
+    expected: u8,
+}
+
+impl Instruction {
+    /// Counts what followed it.
+    fn went(&mut self, jumped: bool) {
+        self.n_jumps += u64::from(jumped);
+        self.n_missed += u64::from(jumped != (self.expected >= 2));
+        self.expected = if jumped { (self.expected + 1).min(3) } else { self.expected.saturating_sub(1) };
+    }
 }
 
 /// All that the plugin knows.
@@ -48,7 +61,15 @@ impl Counts {
     /// The index of an instruction.
     fn known(&mut self, address: u32, bytes: [u8; 4], len: u32) -> usize {
         *self.index.entry((address, bytes)).or_insert_with(|| {
-            self.instructions.push(Instruction { address, bytes, len, n_executed: 0, n_jumps: 0 });
+            self.instructions.push(Instruction {
+                address,
+                bytes,
+                len,
+                n_executed: 0,
+                n_jumps: 0,
+                n_missed: 0,
+                expected: 0,
+            });
             self.instructions.len() - 1
         })
     }
@@ -59,7 +80,7 @@ impl Counts {
             BEGIN => {
                 (self.in_window, self.last) = (true, None);
                 for instruction in &mut self.instructions {
-                    (instruction.n_executed, instruction.n_jumps) = (0, 0);
+                    (instruction.n_executed, instruction.n_jumps, instruction.n_missed) = (0, 0, 0);
                 }
             }
             END if self.in_window => {
@@ -68,7 +89,7 @@ impl Counts {
             }
             _ if self.in_window => {
                 if let Some(last) = self.last.map(|last| &mut self.instructions[last]) {
-                    last.n_jumps += u64::from(last.address + last.len != address);
+                    last.went(last.address + last.len != address);
                 }
                 self.instructions[i].n_executed += 1;
                 self.last = Some(i);
@@ -82,7 +103,7 @@ impl Counts {
         let mut text = String::new();
         for i in self.instructions.iter().filter(|i| i.n_executed > 0) {
             let bytes: String = i.bytes[..i.len as usize].iter().map(|byte| format!("{byte:02x}")).collect();
-            let _ = writeln!(text, "{:x} {bytes} {} {}", i.address, i.n_executed, i.n_jumps);
+            let _ = writeln!(text, "{:x} {bytes} {} {} {}", i.address, i.n_executed, i.n_jumps, i.n_missed);
         }
         text.push('\n');
         if let Some(out) = &mut self.out {

@@ -2,8 +2,8 @@
 //! (`ARMScheduleM7.td`, by Arm) and measurements on an STM32H7 by others, which agree with it
 //! (<https://www.quinapalus.com/cm7cycles.html>, <https://github.com/jnk0le/random>, "pipeline cycle test").
 //!
-//! Everything is in caches or tightly coupled memory, two loads in a cycle go to different banks, and every branch goes where
-//! it goes more often; the rest are mispredicted.
+//! Everything is in caches or tightly coupled memory, two loads in a cycle go to different banks, and two bits a branch predict
+//! where it goes.
 
 use super::DIVIDE;
 use super::decode::{Class, Instruction, Use};
@@ -65,6 +65,6 @@ impl Core for CortexM7 {
     }
 
     fn jumps(this: &Instruction, _: Option<&Instruction>) -> u64 {
-        this.n_jumps.min(this.n - this.n_jumps) * MISPREDICTED
+        this.n_missed * MISPREDICTED
     }
 }

@@ -40,7 +40,7 @@ impl Model {
             Model::M3 => "m3-trm-1",
             Model::M4 => "m4-trm-1",
             Model::M7 => "m7-dual-issue-1",
-            Model::M33 => "m33-measured-1",
+            Model::M33 => "m33-pipeline-1",
         }
     }
 
@@ -74,6 +74,8 @@ pub struct Executed {
     pub n: u64,
     /// How often the next one was not the one behind it.
     pub n_jumps: u64,
+    /// How often that, or that it was, was not what a branch predictor of two bits expected.
+    pub n_missed: u64,
 }
 
 impl Executed {
@@ -109,8 +111,9 @@ pub fn parse(text: &str) -> Option<Vec<Vec<Executed>>> {
         let byte = |i: usize| u16::from_str_radix(bytes.get(2 * i..2 * i + 2)?, 16).ok();
         let halfword = |i: usize| Some(byte(i)? | byte(i + 1)? << 8);
         let second = if bytes.len() == 8 { halfword(2)? } else { 0 };
-        let [n, n_jumps] = [fields.next()?.parse().ok()?, fields.next()?.parse().ok()?];
-        window.push(Executed { address, halfwords: [halfword(0)?, second], n, n_jumps });
+        let mut number = || fields.next()?.parse().ok();
+        let [n, n_jumps, n_missed] = [number()?, number()?, number()?];
+        window.push(Executed { address, halfwords: [halfword(0)?, second], n, n_jumps, n_missed });
     }
     window.is_empty().then_some(windows)
 }

@@ -2,12 +2,12 @@ use super::decode::{Class, decode};
 use super::*;
 
 const TEXT: &str = "\
-20000000 0268 10 0
-20000002 4368 10 0
-20000004 02fb03f0 10 0
-20000008 fad1 10 9
+20000000 0268 10 0 0
+20000002 4368 10 0 0
+20000004 02fb03f0 10 0 0
+20000008 fad1 10 9 1
 
-20000000 0268 1 0
+20000000 0268 1 0 0
 
 ";
 
@@ -17,7 +17,7 @@ fn window(code: &[&[u16]], n: u64, n_jumps: u64) -> Vec<Executed> {
     let mut all: Vec<Executed> = Vec::new();
     for halfwords in code {
         let halfwords = [halfwords[0], halfwords.get(1).copied().unwrap_or(0)];
-        all.push(Executed { address, halfwords, n, n_jumps: 0 });
+        all.push(Executed { address, halfwords, n, n_jumps: 0, n_missed: 0 });
         address = all[all.len() - 1].end();
     }
     if let Some(last) = all.last_mut() {
@@ -40,9 +40,9 @@ fn windows_are_read_and_priced() {
 
 #[test]
 fn a_file_that_is_cut_is_not_read() {
-    assert_eq!(parse("20000000 0268 10 0\n"), None);
-    assert_eq!(parse("20000000 026 10 0\n\n"), None);
-    assert_eq!(parse("20000000 0268 ten 0\n\n"), None);
+    assert_eq!(parse("20000000 0268 10 0 0\n"), None);
+    assert_eq!(parse("20000000 026 10 0 0\n\n"), None);
+    assert_eq!(parse("20000000 0268 ten 0 0\n\n"), None);
 }
 
 #[test]
