@@ -28,13 +28,15 @@ pub(super) struct Planes {
 }
 
 impl Planes {
-    /// `None` where the assembly does not fit: other kernels and strides, wide padding or planes.
+    /// `None` where the assembly does not fit: other kernels and strides, wide padding or planes, or less than a word from a
+    /// row's last pixel to the next row's end.
     pub const fn of(spec: &LayerSpec) -> Option<Planes> {
         let is_plain = matches!(spec.op, Op::Depthwise)
             && spec.kernel_h == 3
             && spec.kernel_w == 3
             && spec.stride <= 2
-            && spec.padding.left <= 1;
+            && spec.padding.left <= 1
+            && (spec.in_w as usize + 1) * spec.c_in as usize >= PLANES;
         if !is_plain {
             return None;
         }

@@ -94,17 +94,19 @@ pub(super) fn run(layer: &Layer<'_>, input: &[i8], output: &mut [i8], scratch: &
     };
     for first in (0..out_h).step_by(planes.strip) {
         let n_rows = planes.strip.min(out_h - first);
-        let writer = start_strip(layer, &planes, input, (first, n_rows), words);
+        let (writer, last_row) = start_strip(layer, &planes, input, (first, n_rows), words);
         let output = &mut output[first * out_w * channels..][..n_rows * out_w * channels];
         for c in (0..channels).step_by(PLANES) {
-            // The last four channels are four too: some are widened twice.
+            // The last four channels are four too: some are widened twice. Where there are fewer, what follows in the row or
+            // the next one is widened for nothing.
             let base = c.min(channels.saturating_sub(PLANES));
-            if channels < PLANES {
-                write_narrow(layer, &planes, input, (first, n_rows), words);
-            } else if writer.n_rows > 0 {
+            if writer.n_rows > 0 {
                 let writer = PlanesJob { input: writer.input.wrapping_add(base), ..writer };
                 // SAFETY: see `start_strip`.
                 unsafe { edgeslim_planes(&writer) };
+            }
+            if let Some(row) = last_row {
+                write_last_row(layer, &planes, input, row, words);
             }
             job.n_rows = n_rows;
             job.words = words.as_ptr().wrapping_byte_add(planes.row_offset() + (c - base) * plane_bytes);
@@ -122,45 +124,32 @@ pub(super) fn run(layer: &Layer<'_>, input: &[i8], output: &mut [i8], scratch: &
     Some(())
 }
 
-/// Writes the planes of less than four channels.
-fn write_narrow(
-    layer: &Layer<'_>,
-    planes: &Planes,
-    input: &[i8],
-    (first, n_rows): (usize, usize),
-    words: &mut [u32],
-) {
+/// Writes row `row` of the planes of less than four channels, the input's last: behind it there is nothing to read.
+#[inline(never)]
+fn write_last_row(layer: &Layer<'_>, planes: &Planes, input: &[i8], row: usize, words: &mut [u32]) {
     let spec = &layer.spec;
-    let (stride, channels) = (usize::from(spec.stride), usize::from(spec.c_in));
-    let (in_h, in_w) = (usize::from(spec.in_h), usize::from(spec.in_w));
-    let (top, left) = (usize::from(spec.padding.top), usize::from(spec.padding.left));
-    for (plane, words) in words.chunks_exact_mut(planes.plane_bytes(stride) / 4).take(channels).enumerate() {
-        let rows = words[planes.row_offset() / 4..].chunks_mut(planes.pitch / 4);
-        for (y, words) in (first * stride..).zip(rows.take(planes.rows(stride, n_rows))) {
-            let words = &mut words[..planes.row_words()];
-            words.fill(u32::from(layer.input_zero[0] as u16) * 0x1_0001);
-            // Above the plane, this is beyond it.
-            let row = y.wrapping_sub(top);
-            if row < in_h {
-                let line = &input[row * in_w * channels..][..in_w * channels];
-                let halfwords = cast::as_halfwords_mut(words);
-                for (to, from) in halfwords[left..].iter_mut().zip(line[plane..].iter().step_by(channels)) {
-                    *to = i16::from(*from);
-                }
-            }
+    let (channels, left) = (usize::from(spec.c_in), usize::from(spec.padding.left));
+    let line = &input[input.len() - usize::from(spec.in_w) * channels..];
+    let plane_words = planes.plane_bytes(usize::from(spec.stride)) / 4;
+    for (plane, words) in words.chunks_exact_mut(plane_words).take(channels).enumerate() {
+        let words = &mut words[(planes.row_offset() + row * planes.pitch) / 4..][..planes.row_words()];
+        words.fill(u32::from(layer.input_zero[0] as u16) * 0x1_0001);
+        let halfwords = cast::as_halfwords_mut(words)[left..].iter_mut();
+        for (to, from) in halfwords.zip(line[plane..].iter().step_by(channels)) {
+            *to = i16::from(*from);
         }
     }
 }
 
 /// Writes the rows of padding that `n_rows` output rows from `first` on go over, and says what is to be done for the first
-/// four channels.
+/// four channels, and which row [`write_last_row`] is to write.
 fn start_strip(
     layer: &Layer<'_>,
     planes: &Planes,
     input: &[i8],
     (first, n_rows): (usize, usize),
     words: &mut [u32],
-) -> PlanesJob {
+) -> (PlanesJob, Option<usize>) {
     let spec = &layer.spec;
     let (stride, channels) = (usize::from(spec.stride), usize::from(spec.c_in));
     let (in_h, in_w) = (usize::from(spec.in_h), usize::from(spec.in_w));
@@ -180,6 +169,9 @@ fn start_strip(
         }
     }
     let n_rows = rows - above - below;
+    let ends = n_rows > 0 && begin + above - top + n_rows == in_h;
+    let last_row = (channels < PLANES && ends).then(|| above + n_rows - 1);
+    let n_rows = n_rows - usize::from(last_row.is_some());
     let row_words = planes.row_words();
     let inner = in_w - left.min(in_w);
     let pairs = (inner / 2).min(row_words - left);
@@ -188,10 +180,11 @@ fn start_strip(
     let input = if n_rows > 0 { &input[(begin + above - top) * in_w * channels..] } else { &[] };
     assert!(input.len() >= n_rows * in_w * channels);
     let at = (above * planes.pitch + planes.row_offset()) / 4;
+    assert!(channels >= PLANES || n_rows == 0 || input.len() >= n_rows * in_w * channels + PLANES - channels);
     // For the writer: read are four bytes of `left + 2 * pairs + last` pixels, at most `in_w`, of `n_rows` rows of the
-    // input, which is long enough, as asserted; the four are channels of one pixel. Written are `row_words` words of as many
+    // input, which is long enough, as asserted; the four are channels of one pixel, or of some behind it. Written are `row_words` words of as many
     // rows of four planes, a pitch apart; each plane has room for a row more, for what is behind the last.
-    PlanesJob {
+    let job = PlanesJob {
         input: input.as_ptr(),
         channels,
         target: words[at..].as_mut_ptr(),
@@ -202,5 +195,6 @@ fn start_strip(
         n_rows,
         input_row_bytes: in_w * channels,
         gap_bytes: planes.pitch - 4 * row_words,
-    }
+    };
+    (job, last_row)
 }
