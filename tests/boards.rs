@@ -1,11 +1,18 @@
-//! Boards that come with edgeslim, and board files made for real chips: their firmware links where it belongs. None of them
+//! Boards that come with edgeslim and the tables of the virtual ones, and board files made for real chips: their firmware links where it belongs. None of them
 //! is connected.
 
-use edgeslim::board::{BoardFile, MemoryMap, RunFrom, embedded, new_board};
+use cost_tables::price::Prices;
+use cost_tables::table::CostTable;
+use device_bench::kernels::KERNEL_REVISION;
+use edgeslim::board::{BoardFile, MemoryMap, RunFrom, Unit, embedded, new_board};
 use edgeslim::firmware;
+use edgeslim::network::Shape;
+use edgeslim::network::lower::lower;
+use edgeslim::network::zoo::{ZooOptions, network};
 use object::read::elf::{ElfFile32, ProgramHeader as _};
 use object::{Architecture, Endianness, Object as _, ObjectSymbol as _, elf::PT_LOAD};
 use std::ops::Range;
+use std::path::Path;
 
 /// What the boards leave out of the core types and both layouts; the smallest of flash that takes the firmware among them.
 const CHIPS: [(&str, RunFrom); 9] = [
@@ -31,11 +38,44 @@ fn a_firmware_links_for_every_real_board_core_type_and_layout() {
     }
 }
 
+/// The demo's network on all virtual boards but the smallest, which has layers that fit it.
+#[test]
+fn every_virtual_board_has_a_committed_table_of_the_kernels_as_they_are() {
+    let tables = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cost-tables/virtual");
+    let input = Shape { h: 28, w: 28, c: 1 };
+    let options = ZooOptions { max_width: 1.0, min_width: 0.15, ..ZooOptions::default() };
+    let graph = network("mobilenet-v1-tiny", input, 10, options).unwrap();
+    for board in embedded().into_iter().filter(|board| board.machine.is_some()) {
+        let name = &board.name;
+        let table = CostTable::read(&tables.join(format!("{name}.csv"))).unwrap();
+        let found = &table.provenance;
+        assert_eq!(
+            (&found.board, found.unit.as_str(), found.emulated, &found.target),
+            (name, board.unit.name(), true, &board.target)
+        );
+        assert_eq!(found.cycle_model.is_empty(), board.unit == Unit::Instructions, "{name}");
+        if let (Unit::ModelledCycles, Some(model)) = (board.unit, board.cycle_model()) {
+            assert_eq!(found.cycle_model, model.name());
+        }
+        assert_eq!(found.kernel_revision, KERNEL_REVISION, "{name}: run `cargo xtask tables`");
+        if board.core == "Cortex-M0" {
+            assert!(table.len() > 10, "{name}");
+            continue;
+        }
+        let prices = Prices::new(&table);
+        for channels in [graph.full(), graph.smallest()] {
+            for layer in lower(&graph, &channels).unwrap().layers {
+                assert!(prices.price(&layer.spec).is_ok(), "{name}: {}", layer.spec);
+            }
+        }
+    }
+}
+
 fn link(mut board: BoardFile) {
     let name = format!("{}, {}", board.name, board.chip);
     let map = board.memory().unwrap();
-    // One folder a target: the second chip links what the first compiled.
-    board.name = format!("link-{}", board.target);
+    // One folder a target and core: the second chip links what the first compiled.
+    board.name = format!("link-{}-{}", board.target, board.target_cpu().unwrap_or("any"));
     let elf = firmware::build(&board, &map).unwrap_or_else(|e| panic!("{name}: {e}"));
     check(&name, &map, &std::fs::read(elf).unwrap());
 }

@@ -67,7 +67,11 @@ pub fn plugin() -> Result<PathBuf> {
     Ok(root().join("target/release").join(name))
 }
 
-fn build(arguments: &[&str]) -> Result<()> {
+/// Builds packages of the workspace, optimised.
+///
+/// # Errors
+/// If cargo does not start or they do not build.
+pub fn build(arguments: &[&str]) -> Result<()> {
     let status = Command::new(env!("CARGO"))
         .args(["build", "--release", "--quiet"])
         .args(arguments)

@@ -3,6 +3,7 @@
 mod bench_kernels;
 mod bench_training;
 mod cmsis_nn;
+mod compare_runtimes;
 mod cuda;
 mod demo;
 mod firmware;
@@ -10,8 +11,10 @@ mod fuzz;
 mod miri;
 mod setup;
 mod steps;
+mod tables;
 mod test_cuda;
 mod test_neon;
+mod venv;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -32,6 +35,8 @@ enum Task {
     BenchTraining(bench_training::Options),
     /// Build CMSIS-NN, count it as `bench-kernels` counts, and write its figures: device-bench/baselines/networks.csv.
     CmsisNn,
+    /// Compare the int8 kernels, byte by byte, with LiteRT and onnxruntime: installs both from PyPI.
+    CompareRuntimes(compare_runtimes::Options),
     /// Install what is missing, then run the whole pipeline on an emulated Cortex-M4: runs/demo.
     Demo {
         /// Start anew instead of skipping what an earlier demo did.
@@ -54,6 +59,8 @@ enum Task {
         #[arg(long, default_value_t = 50)]
         faults: usize,
     },
+    /// Measure the committed cost tables of the virtual boards anew, in both units: cost-tables/virtual.
+    Tables,
     /// Format, clippy (of the firmware too), all tests (of the CPU engine in f64 too), docs: what CI runs.
     Test,
     /// Compare training on a GPU with the CPU; skipped, with the reason, where there is none.
@@ -73,6 +80,7 @@ fn main() -> Result<()> {
             setup::everything()?;
             cmsis_nn::run()
         }
+        Task::CompareRuntimes(options) => compare_runtimes::run(&options),
         Task::Demo { fresh } => {
             setup::everything()?;
             demo::demo(if fresh { demo::Start::Fresh } else { demo::Start::Resume })
@@ -83,6 +91,10 @@ fn main() -> Result<()> {
         Task::Torture { kills, faults } => {
             setup::everything()?;
             steps::torture(kills, faults)
+        }
+        Task::Tables => {
+            setup::everything()?;
+            tables::tables()
         }
         Task::Test => {
             setup::everything()?;

@@ -4,6 +4,7 @@ mod baseline;
 mod figure;
 mod measure;
 mod networks;
+mod size;
 
 use anyhow::{Context, Result};
 use baseline::Baseline;
@@ -135,7 +136,6 @@ fn main() -> Result<()> {
     };
     let mut rows = Vec::new();
     for &core in cores {
-        eprintln!("{core:?} ...");
         rows.extend(compare(core)?);
     }
     if arguments.json {
@@ -152,6 +152,9 @@ fn main() -> Result<()> {
 /// Every network and layer that has a figure of CMSIS-NN on the core.
 fn compare(core: Core) -> Result<Vec<Row>> {
     let mut board = Board::open(core).with_context(|| format!("{core:?}"))?;
+    let code = board.code_bytes()?;
+    let goal = if core == Core::M4 { format!(" of at most {}", size::MOST) } else { String::new() };
+    eprintln!("{core:?}: the kernels' code takes {code} bytes{goal}");
     let mut rows = Vec::new();
     // The autoencoder has no goal.
     let has_goal = |name: &str| !name.starts_with("ad_");

@@ -1,11 +1,12 @@
 //! Times layers on a virtual board, in instructions and modelled cycles.
 
-use crate::Core;
+use crate::{Core, size};
 use anyhow::{Context, Result};
 use device_bench::LayerSpec;
 use device_bench::bench::Plan;
 use edgeslim::board::{Link, ProbeOptions, load};
 use edgeslim::firmware;
+use std::path::PathBuf;
 
 const SEED: u32 = 7;
 
@@ -31,6 +32,7 @@ impl std::iter::Sum for Figures {
 pub struct Board {
     link: Link,
     core: Core,
+    elf: PathBuf,
 }
 
 impl Board {
@@ -46,7 +48,16 @@ impl Board {
             board.target = target.to_owned();
         }
         let elf = firmware::build(&board, &board.memory()?)?;
-        Ok(Board { link: Link::open(&board, &elf, &ProbeOptions::default())?, core })
+        let link = Link::open(&board, &elf, &ProbeOptions::default())?;
+        Ok(Board { link, core, elf })
+    }
+
+    /// Bytes of the kernels' code.
+    ///
+    /// # Errors
+    /// If the firmware cannot be read.
+    pub fn code_bytes(&self) -> Result<u64> {
+        size::of_kernels(&self.elf)
     }
 
     /// Times one layer.

@@ -11,9 +11,9 @@ mod report;
 mod rounds;
 mod scaling;
 mod side;
-mod venv;
 mod widths;
 
+use crate::venv::{self, Packages};
 use anyhow::{Context, Result, bail};
 use cases::{Net, Simd, What};
 use measure::Bench;
@@ -25,6 +25,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const TORCH_SIDE: &str = include_str!("torch_side.py");
+const TORCH: Packages = Packages {
+    names: &["torch"],
+    check: "import torch",
+    told: "PyTorch from PyPI; on Linux its packages take several gigabytes",
+};
 
 /// What is measured.
 #[derive(clap::Args)]
@@ -84,7 +89,7 @@ pub fn run(options: &Options) -> Result<()> {
     }
     let script = dir.join("torch_side.py");
     std::fs::write(&script, TORCH_SIDE).with_context(|| script.display().to_string())?;
-    let python = venv::python(&root.join(&options.venv))?;
+    let python = venv::python(&root.join(&options.venv), &TORCH)?;
     let threads = match &options.threads[..] {
         [] if options.quick => vec![n_cores().min(2)],
         [] => (1..=n_cores().min(2)).rev().collect(),
