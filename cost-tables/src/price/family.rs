@@ -10,6 +10,10 @@ use crate::table::median;
 /// Held-out layers that a family needs before its error is believed.
 pub const MIN_HELD_OUT: usize = 3;
 
+/// Squared distance of layers that are as near as can be: 3 % more channels. Nearer ones would have so much more weight than
+/// others that a slope is lost to rounding.
+const NEAREST: f64 = 1e-3;
+
 /// Relative errors of held-out layers, fractions of the measured cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeldOut {
@@ -111,7 +115,7 @@ impl Family {
             let scale = value.max(1.0);
             let (x, y) = (ratio(point.0, at.0), ratio(point.1, at.1));
             let terms = [1.0, x, y, x * y].map(|term| term / scale);
-            sums.add(terms, value / scale, distance2(point, at).powi(-2));
+            sums.add(terms, value / scale, distance2(point, at).max(NEAREST).powi(-2));
         }
         sums.coefficients(self.n_terms).iter().sum()
     }
