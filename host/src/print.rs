@@ -5,8 +5,8 @@ use anyhow::{Context as _, Result};
 use cost_tables::table::CostTable;
 use edgeslim::board::{BoardFile, Unit};
 use edgeslim::doctor::Check;
-use edgeslim::network::zoo::{self, ZooOptions};
-use edgeslim::network::{self, lower::lower};
+use edgeslim::network::zoo::{self, Task, ZooOptions};
+use edgeslim::network::{self, Shape, lower::lower};
 use edgeslim::stage::Context;
 use edgeslim::ui::put;
 use reports::record::{self, Budget, Resource, Summary, SummaryCandidate};
@@ -73,20 +73,36 @@ pub fn path(path: &Path, as_json: bool) -> Result<()> {
 pub fn networks(as_json: bool) -> Result<()> {
     let mut rows = Vec::new();
     for name in zoo::NAMES {
-        let graph = zoo::network(name, EXAMPLE_IMAGE, EXAMPLE_CLASSES, ZooOptions::default())?;
-        let full = lower(&graph, &graph.full())?;
-        let (params, macs) = (full.params(), full.macs());
-        rows.push(json!({ "name": name, "form": "small", "params": params, "macs": macs,
-            "units": graph.units.len(), "layers": full.layers.len() }));
+        let Task { network, form, input, classes } = Task::of(name);
+        let graph = zoo::network(name, input, classes, ZooOptions::default())?;
+        let (full, counts) = (lower(&graph, &graph.full())?, graph.counts(&graph.full()));
+        rows.push(json!({ "name": network, "form": form, "params": counts.params, "macs": counts.macs,
+            "units": graph.units.len(), "layers": full.layers.len(), "image": [input.h, input.w, input.c],
+            "classes": classes }));
     }
     if as_json {
         return value(&json!(rows));
     }
-    line!("{:<20} {:>9} {:>9} {:>6}", "network (28x28x1)", "params", "MACs", "units");
-    for row in rows {
+    line!(
+        "{:<22} {:>11} {:>7} {:>9} {:>9} {:>5} {:>6}",
+        "network",
+        "image",
+        "classes",
+        "params",
+        "MACs",
+        "units",
+        "layers"
+    );
+    for (name, row) in zoo::NAMES.iter().zip(rows) {
         let number = |key: &str| count(row[key].as_f64().unwrap_or(0.0));
-        let name = row["name"].as_str().unwrap_or_default();
-        line!("{name:<20} {:>9} {:>9} {:>6}", number("params"), number("macs"), row["units"]);
+        let Task { input: Shape { h, w, c }, classes, .. } = Task::of(name);
+        let image = format!("{h}x{w}x{c}");
+        let (params, macs) = (number("params"), number("macs"));
+        line!(
+            "{name:<22} {image:>11} {classes:>7} {params:>9} {macs:>9} {:>5} {:>6}",
+            row["units"],
+            row["layers"]
+        );
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! Architectures by name. `NAME-imagenet` is the published network of a name whose plain form is for small images.
 
+mod ds_cnn;
+mod inverted;
 mod mobilenet_v1;
-mod mobilenet_v2;
 mod resnet;
 
 use super::Activation;
@@ -10,15 +11,52 @@ use super::graph::{Conv, ConvKind, Graph, Kernel, Node, NodeId, NodeOp, Shape, U
 use device_bench::Padding;
 
 /// The names of [`network`].
-pub const NAMES: [&str; 7] = [
+pub const NAMES: [&str; 14] = [
     "mobilenet-v1",
     "mobilenet-v1-tiny",
+    "mobilenet-v1-vww",
     "mobilenet-v1-imagenet",
     "mobilenet-v2",
     "mobilenet-v2-imagenet",
+    "mnasnet-b1",
+    "mnasnet-b1-imagenet",
     "resnet-8",
     "resnet-20",
+    "resnet-56",
+    "resnet-50",
+    "resnet-50-imagenet",
+    "ds-cnn",
 ];
+
+/// What a network is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Task {
+    /// The network's name without its form.
+    pub network: &'static str,
+    /// `imagenet` for the published network, `small` for what runs on small images.
+    pub form: &'static str,
+    /// The image.
+    pub input: Shape,
+    /// Classes.
+    pub classes: usize,
+}
+
+impl Task {
+    /// Of one of [`NAMES`]: the size that published counts are told for, or that of small data sets.
+    pub fn of(name: &'static str) -> Task {
+        let square = |side, c| Shape { h: side, w: side, c };
+        if let Some(network) = name.strip_suffix("-imagenet") {
+            return Task { network, form: "imagenet", input: square(224, 3), classes: 1000 };
+        }
+        let (input, classes) = match name {
+            "mobilenet-v1-vww" => (square(96, 3), 2),
+            "ds-cnn" => (Shape { h: 49, w: 10, c: 1 }, 12),
+            "resnet-8" | "resnet-20" | "resnet-56" => (square(32, 3), 10),
+            _ => (square(28, 1), 10),
+        };
+        Task { network: name, form: "small", input, classes }
+    }
+}
 
 /// Which channel counts a zoo network offers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,10 +119,17 @@ pub fn network(name: &str, input: Shape, classes: usize, options: ZooOptions) ->
         "mobilenet-v1" => mobilenet_v1::build(&mut builder, &mobilenet_v1::SMALL),
         "mobilenet-v1-tiny" => mobilenet_v1::build(&mut builder, &mobilenet_v1::TINY),
         "mobilenet-v1-imagenet" => mobilenet_v1::build(&mut builder, &mobilenet_v1::IMAGENET),
-        "mobilenet-v2" => mobilenet_v2::build(&mut builder, 1),
-        "mobilenet-v2-imagenet" => mobilenet_v2::build(&mut builder, 2),
+        "mobilenet-v1-vww" => mobilenet_v1::build(&mut builder, &mobilenet_v1::VISUAL_WAKE_WORDS),
+        "mobilenet-v2" => inverted::build(&mut builder, &inverted::MOBILENET_V2, 1),
+        "mobilenet-v2-imagenet" => inverted::build(&mut builder, &inverted::MOBILENET_V2, 2),
+        "mnasnet-b1" => inverted::build(&mut builder, &inverted::MNASNET_B1, 1),
+        "mnasnet-b1-imagenet" => inverted::build(&mut builder, &inverted::MNASNET_B1, 2),
         "resnet-8" => resnet::build(&mut builder, 1),
         "resnet-20" => resnet::build(&mut builder, 3),
+        "resnet-56" => resnet::build(&mut builder, 9),
+        "resnet-50" => resnet::build_50_small(&mut builder),
+        "resnet-50-imagenet" => resnet::build_50(&mut builder),
+        "ds-cnn" => ds_cnn::build(&mut builder),
         _ => return Err(ZooError::Unknown { name: name.into() }),
     }
     let graph = Graph { name: name.into(), input, classes, nodes: builder.nodes, units: builder.units };
