@@ -94,7 +94,6 @@ pub(super) struct Instruction {
     /// An address register that is written beside.
     pub moves: Option<u16>,
     pub sets_flags: bool,
-    pub is_conditional: bool,
     /// Where a branch with a constant leads.
     pub target: Option<u32>,
 }
@@ -153,8 +152,6 @@ fn instruction(name: &str, mnemonic: &str, detail: &ArmInsnDetail<'_>, executed:
         writes: Vec::new(),
         moves: None,
         sets_flags: detail.update_flags() || matches!(name, "cmp" | "cmn" | "tst" | "teq"),
-        is_conditional: !matches!(detail.cc(), ArmCC::ARM_CC_AL | ArmCC::ARM_CC_INVALID)
-            && class != Class::IfThen,
         target: None,
     };
     for (i, operand) in operands.iter().enumerate() {
@@ -191,8 +188,9 @@ fn instruction(name: &str, mnemonic: &str, detail: &ArmInsnDetail<'_>, executed:
             _ => {}
         }
     }
-    // A branch is predicted.
-    if this.is_conditional && !matches!(class, Class::Branch { .. }) {
+    // A branch is predicted, and IT names a condition for those behind it.
+    let always = matches!(detail.cc(), ArmCC::ARM_CC_AL | ArmCC::ARM_CC_INVALID);
+    if !(always || matches!(class, Class::Branch { .. } | Class::IfThen)) {
         this.reads.push((FLAGS, Use::Plain));
     }
     if this.sets_flags {
