@@ -5,6 +5,7 @@
 
 mod blob;
 mod calibrate;
+mod equalise;
 mod float;
 mod fold;
 mod int8;

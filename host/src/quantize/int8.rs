@@ -1,5 +1,6 @@
 //! A folded network and the ranges of its tensors made int8.
 
+use super::equalise::equalise;
 use super::fold::channel_of_weight;
 use super::{FoldedLayer, FoldedNetwork, Observed, QuantizeError, TensorQuant, requant};
 use crate::network::Activation;
@@ -47,8 +48,9 @@ impl Int8Network {
 
 /// Quantises `network`, whose tensors hold what [`FoldedNetwork::calibrate`] observed.
 ///
-/// A pool keeps its input's scale, whatever its range. A depthwise channel whose input is always zero has weights of zero:
-/// where batch norm saw no variance, folded weights are so large that a step of the input would be many of the output.
+/// A pool keeps its input's scale, whatever its range. Channels in front of a depthwise layer are brought to one range
+/// (`equalise.rs`). A depthwise channel whose input is always zero has weights of zero: where batch norm saw no variance,
+/// folded weights are so large that a step of the input would be many of the output.
 ///
 /// # Errors
 /// [`QuantizeError::Overflow`] if a layer's sums could leave 32 bits.
@@ -57,6 +59,7 @@ impl Int8Network {
 /// If `observed` are not one per tensor.
 pub fn quantize(network: &FoldedNetwork, observed: &[Observed]) -> Result<Int8Network, QuantizeError> {
     assert_eq!(observed.len(), network.tensor_lens.len(), "calibrate observes every tensor");
+    let (network, observed) = equalise(network, observed);
     let mut tensors: Vec<TensorQuant> = observed.iter().map(|o| TensorQuant::for_range(o.range)).collect();
     let mut layers = Vec::with_capacity(network.layers.len());
     for (layer_idx, layer) in network.layers.iter().enumerate() {

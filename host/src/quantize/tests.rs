@@ -98,6 +98,50 @@ fn a_depthwise_channel_that_sees_only_zeros_has_weights_of_zero_and_no_slow_scal
     Ok(())
 }
 
+/// Scales what the layer before the first depthwise layer makes of `channel`, and the depthwise layer's weights back.
+fn shrink(network: &FoldedNetwork, channel: usize, factor: f32) -> FoldedNetwork {
+    let mut network = network.clone();
+    let is_depthwise = |layer: &FoldedLayer| layer.lowered.spec.op == device_bench::Op::Depthwise;
+    let at = network.layers.iter().position(is_depthwise).unwrap();
+    let channels = network.layers[at].bias.len();
+    let writer = &mut network.layers[at - 1];
+    let per_channel = writer.weights.len() / channels;
+    writer.weights[channel * per_channel..][..per_channel].iter_mut().for_each(|w| *w *= factor);
+    writer.bias[channel] *= factor;
+    network.layers[at].weights.iter_mut().skip(channel).step_by(channels).for_each(|w| *w /= factor);
+    network
+}
+
+/// Between two batch norms, how large a channel is means nothing: a network must not lose one that happens to be small.
+#[test]
+fn a_small_channel_in_front_of_a_depthwise_layer_is_as_good_as_a_large_one() -> Outcome {
+    let graph = graph("mobilenet-v1-tiny", 28, 1);
+    let engine = engine(&graph, 2);
+    recalibrate(&engine, &graph.full(), [Ok(noise(8, graph.input, 1))])?;
+    let folded = fold(&graph, &graph.full(), engine.params(), &engine.statistics())?;
+    let images = rows(&noise(20, graph.input, 9));
+    let layout = plan(&lower(&graph, &graph.full())?).layout;
+    let off = |network: &FoldedNetwork| -> Result<f32, Box<dyn std::error::Error>> {
+        let int8 = quantize(network, &network.calibrate(images.iter().map(Vec::as_slice), 0.0)?)?;
+        let bytes: Vec<Vec<i8>> = images.iter().map(|image| int8.quantize_image(image)).collect();
+        let logits8 = run_host(encode(&int8, &layout)?.bytes(), bytes.iter().map(Vec::as_slice))?;
+        let quant = int8.tensors[int8.tensors.len() - 1];
+        let (mut steps, mut n) = (0.0, 0);
+        for (image, logits8) in images.iter().zip(&logits8) {
+            for (float, &q) in folded.logits(image)?.iter().zip(logits8) {
+                (steps, n) = (steps + (quant.dequantize(q) - float).abs() / quant.scale, n + 1);
+            }
+        }
+        Ok(steps / n as f32)
+    };
+    let as_it_is = off(&folded)?;
+    for channel in 0..4 {
+        let shrunk = off(&shrink(&folded, channel, 0.01))?;
+        assert!(shrunk < 1.2 * as_it_is + 0.1, "channel {channel}: {shrunk} steps off, {as_it_is} as it is");
+    }
+    Ok(())
+}
+
 #[test]
 fn statistics_of_another_subnet_are_refused_by_node() -> Outcome {
     let graph = graph("mobilenet-v1-tiny", 28, 1);
