@@ -7,7 +7,7 @@ use candle_nn::Optimizer as _;
 use edgeslim::engine::{CpuEngine, Engine, Mode, Params};
 use edgeslim::network::zoo::{ZooOptions, network};
 use edgeslim::network::{Channels, Graph, Shape};
-use edgeslim::train::supernet::random_subnet;
+use edgeslim::train::sandwich::random_subnet;
 use edgeslim::train::{NesterovSgd, SgdParams};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;

@@ -7,7 +7,7 @@ use candle_nn::Optimizer as _;
 use edgeslim::engine::{CandleEngine, DeviceChoice, Engine, Mode, Params};
 use edgeslim::network::zoo::ZooOptions;
 use edgeslim::network::{Channels, Graph, Shape, file};
-use edgeslim::train::supernet::sandwich_step;
+use edgeslim::train::sandwich::{Sandwich, random_subnet, sandwich_step};
 use edgeslim::train::{NesterovSgd, SgdParams};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
@@ -134,7 +134,9 @@ impl Training {
 
     fn step(&mut self, seed: u64) -> Result<f32> {
         let (images, labels) = (images(self.engine.device())?, labels(self.engine.device())?);
-        sandwich_step(&self.engine, &images, &labels, &mut self.sgd, &mut ChaCha8Rng::seed_from_u64(seed))
+        let (sandwich, mut rng) = (Sandwich::default(), ChaCha8Rng::seed_from_u64(seed));
+        let (engine, sgd) = (&self.engine, &mut self.sgd);
+        Ok(sandwich_step(engine, &sandwich, random_subnet, &images, &labels, sgd, &mut rng)?.loss)
     }
 
     fn weights(&self) -> Result<Vec<f64>> {

@@ -56,7 +56,7 @@ fn ctrl_c_ends_any_stage_and_the_next_run_ends_with_the_same_bytes() {
     let (whole, interrupted) = (finished(longer), longer());
     for (begun, unwritten, message) in [
         (PARTIAL, "cost-table.csv", "of 44 layers; run it again"),
-        ("supernet.safetensors", "supernet.json", "stopped in epoch"),
+        ("supernet.safetensors", "train.json", "stopped in epoch"),
         ("search/autoslim.json", "search.json", "estimates; run it again"),
         ("subnets/8-24/seed-3.safetensors", "retrain.json", "stopped in epoch"),
         ("subnets/8-24/verify.json", "verify.json", "of 100 images; run it again"),

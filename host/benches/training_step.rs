@@ -11,7 +11,7 @@ use edgeslim::engine::{CpuEngine, Engine, Params};
 use edgeslim::network::graph::Shape;
 use edgeslim::network::zoo::{ZooOptions, network};
 use edgeslim::train::plain::plain_step;
-use edgeslim::train::supernet::sandwich_step;
+use edgeslim::train::sandwich::{Sandwich, random_subnet, sandwich_step};
 use edgeslim::train::{NesterovSgd, SgdParams};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -52,7 +52,9 @@ fn training_step(criterion: &mut Criterion) {
             });
             group.bench_function(BenchmarkId::new("sandwich", threads), |bencher| {
                 let step = |mut rng: ChaCha8Rng| {
-                    sandwich_step(&engine, &images, &labels, &mut sgd, &mut rng).expect("a step")
+                    let (sandwich, draw) = (Sandwich::default(), random_subnet);
+                    sandwich_step(&engine, &sandwich, draw, &images, &labels, &mut sgd, &mut rng)
+                        .expect("a step")
                 };
                 bencher.iter_batched(|| ChaCha8Rng::seed_from_u64(3), step, BatchSize::SmallInput);
             });

@@ -132,9 +132,16 @@ pub enum Command {
         #[arg(long, value_name = "SECONDS")]
         time: Option<f64>,
     },
-    /// Trains the supernet: supernet.safetensors.
-    #[command(after_help = "Example:\n  edgeslim train --run runs/first --threads 2")]
-    Train,
+    /// Trains a system of the slimmable family, the supernet of the search unless another is asked for: train.json.
+    #[command(
+        after_help = "Examples:\n  edgeslim train --run runs/first --threads 2\n  edgeslim train --system s-net --run runs/first\n\n\
+                            Options of the systems are keys of [train] in edgeslim.toml: docs/systems.md."
+    )]
+    Train {
+        /// `i-net`, `s-net`, `us-net` or `nonuniform`, instead of the file's.
+        #[arg(long, value_name = "NAME")]
+        system: Option<String>,
+    },
     /// Chooses channels under budgets: search.json.
     #[command(
         after_help = "Examples:\n  edgeslim search --run runs/first\n  edgeslim search --run runs/first --latency 40% --ram 20kB\n  \

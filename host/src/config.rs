@@ -1,5 +1,10 @@
 //! `edgeslim.toml`: everything that a run is asked for.
 
+mod train;
+
+pub use train::{TrainConfig, TrainConfigError, WidthChoice};
+
+use crate::nearest::did_you_mean;
 use device_bench::bench::MAX_SAMPLES;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -19,8 +24,8 @@ pub struct RunConfig {
     /// How layers are priced.
     #[serde(default)]
     pub profile: ProfileConfig,
-    /// How the supernet is trained.
-    pub train: Recipe,
+    /// What is trained, and how.
+    pub train: TrainConfig,
     /// How every candidate is trained from scratch.
     pub retrain: Retrain,
     /// What is looked for.
@@ -90,6 +95,9 @@ pub struct Recipe {
     pub learning_rate: f64,
     /// L2 on dense weights.
     pub weight_decay: f64,
+    /// Share of a label's probability that goes to all classes alike, 0.1 in the papers.
+    #[serde(default)]
+    pub label_smoothing: f64,
 }
 
 /// The recipe of the candidates.
@@ -101,6 +109,9 @@ pub struct Retrain {
     pub recipe: Recipe,
     /// Trainings a candidate; the first one is deployed.
     pub seeds: usize,
+    /// Whether all candidates are trained together, as the switches of one S-Net, and not each by itself.
+    #[serde(default)]
+    pub jointly: bool,
 }
 
 /// What the search looks for.
@@ -165,7 +176,7 @@ pub enum ConfigError {
         problem: String,
     },
     /// The file is no valid configuration; the message has line and column.
-    #[error("{path}: {source}")]
+    #[error("{path}: {}{}", source.to_string().trim_end(), near(source.message()))]
     Parse {
         /// The file.
         path: PathBuf,
@@ -232,8 +243,8 @@ impl RunConfig {
             ("verify.images", self.verify.images),
             ("profile.samples", usize::from(self.profile.samples)),
             ("data.search_images", self.data.search_images),
-            ("train.epochs", self.train.epochs),
-            ("train.batch", self.train.batch),
+            ("train.epochs", self.train.recipe.epochs),
+            ("train.batch", self.train.recipe.batch),
             ("retrain.epochs", self.retrain.recipe.epochs),
             ("retrain.batch", self.retrain.recipe.batch),
             ("retrain.seeds", self.retrain.seeds),
@@ -243,11 +254,12 @@ impl RunConfig {
 
     /// The first number outside its range, with that range.
     fn outside(&self) -> Option<(&'static str, f64, &'static str)> {
-        let Recipe { epochs, learning_rate, weight_decay, .. } = self.train;
+        let Recipe { epochs, learning_rate, weight_decay, label_smoothing, .. } = self.train.recipe;
         let again = &self.retrain.recipe;
         let few = |n: usize, most: usize| n <= most;
         let rate = |x: f64| x > 0.0 && x.is_finite();
         let decay = |x: f64| x >= 0.0 && x.is_finite();
+        let share = |x: f64| (0.0..1.0).contains(&x);
         let time_s = self.profile.time_s.unwrap_or(0.0);
         let checks = [
             ("profile.time_s", time_s, time_s.is_finite() && time_s >= 0.0, "a number of at least 0"),
@@ -258,12 +270,25 @@ impl RunConfig {
             ("retrain.learning_rate", again.learning_rate, rate(again.learning_rate), "a number above 0"),
             ("train.weight_decay", weight_decay, decay(weight_decay), "a number of at least 0"),
             ("retrain.weight_decay", again.weight_decay, decay(again.weight_decay), "a number of at least 0"),
+            ("train.label_smoothing", label_smoothing, share(label_smoothing), "from 0 to less than 1"),
+            (
+                "retrain.label_smoothing",
+                again.label_smoothing,
+                share(again.label_smoothing),
+                "from 0 to less than 1",
+            ),
         ];
         checks.into_iter().find(|check| !check.2).map(|(key, found, _, range)| (key, found, range))
     }
 
     /// The commented file that `edgeslim init` writes.
     pub const TEMPLATE: &str = include_str!("template.toml");
+}
+
+/// The option of a training that is nearest to the unknown one that `message` names, where it lists none itself.
+fn near(message: &str) -> String {
+    let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.strip_suffix('`'));
+    unknown.map_or(String::new(), |name| did_you_mean(name, TrainConfig::KEYS))
 }
 
 #[cfg(test)]
@@ -292,6 +317,7 @@ mod tests {
             ("learning_rate = 0.2", "learning_rate = -0.1", "train.learning_rate is -0.1"),
             ("learning_rate = 0.2", "learning_rate = nan", "train.learning_rate is NaN"),
             ("samples = ", "samples = 65 # ", "at most 64"),
+            ("[train]", "[train]\nlabel_smoothing = 1.0", "train.label_smoothing is 1; it must be from 0"),
             ("images = 200", "images = 0", "verify.images is 0"),
             ("budgets = [\"latency 50%\", \"latency 30%\"]", "budgets = []", "search.budgets: it is empty"),
             ("budgets = [\"latency 50%\", ", "budgets = [\"latency 30%\", ", "`latency 30%` is there twice"),

@@ -76,6 +76,7 @@ fn execute(cli: Cli, stop: &Arc<AtomicBool>) -> Result<()> {
             return profile_list(&common, &list, out.as_deref(), stop);
         }
         Command::Profile { time, .. } => flags.time_s = time,
+        Command::Train { ref system } => flags.system.clone_from(system),
         Command::Search(ref args) => {
             flags.budgets = args.budgets();
             flags.strategies.clone_from(&args.strategy);
@@ -86,7 +87,7 @@ fn execute(cli: Cli, stop: &Arc<AtomicBool>) -> Result<()> {
     let ctx = Context::open(&common.run, &flags, ui, Arc::clone(stop))?;
     match command {
         Command::Profile { .. } => stage::profile::profile(&ctx)?,
-        Command::Train => stage::train::train(&ctx)?,
+        Command::Train { .. } => stage::train::train(&ctx)?,
         Command::Search(_) => stage::search::search(&ctx)?,
         Command::Retrain => stage::retrain::retrain(&ctx)?,
         Command::Quantize => stage::quantize::quantize(&ctx)?,

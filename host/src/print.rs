@@ -9,7 +9,7 @@ use edgeslim::network::zoo::{self, Task, ZooOptions};
 use edgeslim::network::{self, Shape, lower::lower};
 use edgeslim::stage::Context;
 use edgeslim::ui::put;
-use reports::record::{self, Budget, Resource, Summary, SummaryCandidate};
+use reports::record::{self, Budget, Resource, Summary, SummaryCandidate, TrainRecord, WidthRecord};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -137,7 +137,7 @@ pub fn table(table: &CostTable, as_json: bool) -> Result<()> {
 pub fn result(ctx: &Context, command: &Command, as_json: bool) -> Result<()> {
     let file = match command {
         Command::Profile { .. } => return profiled(ctx, as_json),
-        Command::Train => "supernet.json",
+        Command::Train { .. } => "train.json",
         Command::Search(_) => "search.json",
         Command::Retrain => "retrain.json",
         Command::Quantize => return models(ctx, as_json),
@@ -160,8 +160,32 @@ pub fn result(ctx: &Context, command: &Command, as_json: bool) -> Result<()> {
             };
             summary(&Summary::new(&run, 0.0, vec![]))?;
         }
+        Command::Train { .. } => {
+            widths(&record::load(&path)?)?;
+            line!("{}", path.display());
+        }
         _ => line!("{}", path.display()),
     }
+    Ok(())
+}
+
+/// A line a network of a trained system.
+fn widths(trained: &TrainRecord) -> Result<()> {
+    let TrainRecord { system, search_images, calibration_images, widths, .. } = trained;
+    if widths.is_empty() {
+        return Ok(());
+    }
+    line!(
+        "{system}: on {search_images} held-out images, statistics of {calibration_images} training images\n"
+    );
+    let wide = widths.iter().map(|width| width.name.len()).max().unwrap_or(0).max(7);
+    line!("{:<wide$} {:>9} {:>9} {:>7}  channels", "network", "MACs", "accuracy", "loss");
+    for WidthRecord { name, channels, macs, accuracy, loss, .. } in widths {
+        let channels: Vec<String> = channels.iter().map(usize::to_string).collect();
+        let (macs, percent, channels) = (count(*macs as f64), 100.0 * accuracy, channels.join(" "));
+        line!("{name:<wide$} {macs:>9} {percent:>7.1} % {loss:>7.4}  {channels}");
+    }
+    line!();
     Ok(())
 }
 

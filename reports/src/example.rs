@@ -59,7 +59,13 @@ fn training(name: &str, n: usize, best: f64) -> TrainingRecord {
         let t = epoch as f64;
         let wobble = 0.02 * (t * 2.1).sin();
         let accuracy = Some(best - 0.5 * (-t / 4.0).exp() + wobble / 3.0);
-        EpochRecord { epoch, loss: 0.3 + 1.9 * (-t / 6.0).exp() + wobble, accuracy, lr: 0.1 }
+        EpochRecord {
+            epoch,
+            loss: 0.3 + 1.9 * (-t / 6.0).exp() + wobble,
+            accuracy,
+            lr: 0.1,
+            train_error: None,
+        }
     };
     TrainingRecord { name: name.into(), epochs: (1..=n).map(epoch).collect() }
 }

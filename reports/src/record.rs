@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use device_bench::layer::LayerSpec;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+mod training;
+
 pub use crate::summary::{Summary, SummaryCandidate};
+pub use training::{EpochRecord, TrainRecord, TrainingRecord, WidthRecord};
 
 /// Where the numbers of a run come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,28 +80,6 @@ impl Provenance {
 
 fn is_zero(number: &u64) -> bool {
     *number == 0
-}
-
-/// One training: the supernet, a retraining or a reference.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct TrainingRecord {
-    /// What was trained, such as `supernet`; unique within a run.
-    pub name: String,
-    /// Epochs in order.
-    pub epochs: Vec<EpochRecord>,
-}
-
-/// One epoch of a training.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct EpochRecord {
-    /// Number of the epoch, from 1.
-    pub epoch: usize,
-    /// Mean training loss over the epoch, nats.
-    pub loss: f64,
-    /// Accuracy on the search split after the epoch, if it was evaluated.
-    pub accuracy: Option<f64>,
-    /// Learning rate at the end of the epoch.
-    pub lr: f64,
 }
 
 /// One layer of a candidate, in the order of execution.

@@ -138,7 +138,8 @@ mod tests {
     use edgeslim::dataset::{Images, hold_out};
     use edgeslim::engine::{CpuEngine, Params};
     use edgeslim::network::{Shape, zoo};
-    use edgeslim::train::{Goal, Training, train};
+    use edgeslim::train::sandwich::Sandwich;
+    use edgeslim::train::{System, Training, train};
 
     fn engine(name: &str) -> CpuEngine {
         let input = Shape { h: 8, w: 8, c: 1 };
@@ -160,7 +161,8 @@ mod tests {
         engine.params().vars().iter().map(|(_, var)| values(var)).collect()
     }
 
-    const RECIPE: Recipe = Recipe { epochs: 2, batch: 8, learning_rate: 0.1, weight_decay: 1e-3 };
+    const RECIPE: Recipe =
+        Recipe { epochs: 2, batch: 8, learning_rate: 0.1, weight_decay: 1e-3, label_smoothing: 0.0 };
 
     fn trained(name: &str, method: &Method) -> Vec<Vec<f32>> {
         let (engine, (train, normalisation)) = (engine(name), data());
@@ -173,7 +175,7 @@ mod tests {
     fn the_baseline_is_the_librarys_training() {
         let (engine, (train_split, normalisation)) = (engine("mobilenet-v1-tiny"), data());
         let training = Training {
-            goal: &Goal::Supernet,
+            system: &System::Nonuniform(Sandwich::default()),
             recipe: &RECIPE,
             augment: Augment::FlipShift,
             data: &train_split,
@@ -183,7 +185,7 @@ mod tests {
         };
         let dir = tempfile::tempdir().unwrap();
         let go_on = std::sync::atomic::AtomicBool::new(false);
-        train(&engine, &training, &dir.path().join("c"), &go_on, &mut |_| ()).unwrap();
+        train(&engine, &training, Some(&dir.path().join("c")), &go_on, &mut |_| ()).unwrap();
         assert_eq!(trained("mobilenet-v1-tiny", &Method::default()), weights(&engine));
     }
 

@@ -142,9 +142,9 @@ impl Study {
         };
         let graph = network::open(network, input, dataset.class_names.len(), options)?;
         let recipe = Recipe {
-            epochs: arguments.epochs.unwrap_or(config.train.epochs),
-            batch: arguments.batch.unwrap_or(config.train.batch),
-            ..config.train
+            epochs: arguments.epochs.unwrap_or(config.train.recipe.epochs),
+            batch: arguments.batch.unwrap_or(config.train.recipe.batch),
+            ..config.train.recipe
         };
         let setup = Setup {
             digest: dataset.digest(),

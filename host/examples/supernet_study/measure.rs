@@ -8,7 +8,7 @@ use edgeslim::dataset::{Images, Normalisation, SearchSplit, TestSplit, TrainSpli
 use edgeslim::engine::Engine;
 use edgeslim::network::{Channels, Graph};
 use edgeslim::search::uniform_networks;
-use edgeslim::train::supernet::random_subnet;
+use edgeslim::train::sandwich::random_subnet;
 use edgeslim::train::{evaluate, recalibrate_on, test_logits};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;

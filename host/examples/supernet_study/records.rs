@@ -107,7 +107,13 @@ pub mod tests {
             augment: true,
             network: "n".into(),
             bins: vec![vec![8, 16]],
-            recipe: Recipe { epochs: 2, batch: 8, learning_rate: 0.1, weight_decay: 1e-3 },
+            recipe: Recipe {
+                epochs: 2,
+                batch: 8,
+                learning_rate: 0.1,
+                weight_decay: 1e-3,
+                label_smoothing: 0.0,
+            },
             recalibration_images: 5,
         };
         let subnet = |name: &str| SubnetRecord { name: name.into(), macs: 1e6, accuracy, loss: 1.0 / 3.0 };

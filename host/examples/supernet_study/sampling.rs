@@ -3,7 +3,7 @@
 use crate::variants::Sampling;
 use edgeslim::network::{Channels, Graph, lower};
 use edgeslim::search::uniform_networks;
-use edgeslim::train::supernet::random_subnet;
+use edgeslim::train::sandwich::random_subnet;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 

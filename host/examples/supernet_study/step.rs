@@ -106,7 +106,7 @@ mod tests {
     use edgeslim::engine::{CpuEngine, Params};
     use edgeslim::network::{Shape, zoo};
     use edgeslim::train::SgdParams;
-    use edgeslim::train::supernet::sandwich_step;
+    use edgeslim::train::sandwich::{Sandwich, random_subnet, sandwich_step};
     use rand::SeedableRng as _;
 
     const SGD: SgdParams = SgdParams { learning_rate: 0.1, momentum: 0.9, weight_decay: 1e-4 };
@@ -149,7 +149,8 @@ mod tests {
         let mut sgd = NesterovSgd::for_network(engine.params(), SGD);
         for seed in 0..3 {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            sandwich_step(&engine, &images, &labels, &mut sgd, &mut rng).unwrap();
+            let sandwich = Sandwich::default();
+            sandwich_step(&engine, &sandwich, random_subnet, &images, &labels, &mut sgd, &mut rng).unwrap();
         }
         assert_eq!(trained(&Method::default()), weights(&engine));
     }

@@ -1,6 +1,6 @@
 //! The ways to train a supernet that are compared; each differs from [`Method::default`], the library's, in one idea.
 
-use edgeslim::train::supernet::{GRADIENT_SCALE, N_SUBNETS};
+use edgeslim::train::sandwich::{GRADIENT_SCALE, N_SUBNETS};
 
 /// How a supernet is trained.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -9,7 +9,7 @@ use candle_core::{Device, Tensor, Var};
 use candle_nn::Optimizer;
 use edgeslim::engine::{Mode, Params};
 use edgeslim::train::plain::plain_step;
-use edgeslim::train::supernet::sandwich_step;
+use edgeslim::train::sandwich::{Sandwich, random_subnet, sandwich_step};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -41,11 +41,12 @@ pub fn export(session: &mut Session, path: &Path, batch: usize, seed: u64) -> Re
         Ok(())
     };
     let mut recorder = Recorder::new(vars.iter().map(|(_, var)| var.clone()).collect(), ())?;
-    let loss = plain_step(engine, &engine.graph().widest(), &images, &labels, &mut recorder)?;
-    keep("plain", loss, &recorder)?;
+    let step = plain_step(engine, &engine.graph().widest(), &images, &labels, &mut recorder)?;
+    keep("plain", step.loss, &recorder)?;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let loss = sandwich_step(engine, &images, &labels, &mut recorder, &mut rng)?;
-    keep("sandwich", loss, &recorder)?;
+    let sandwich = Sandwich::default();
+    let step = sandwich_step(engine, &sandwich, random_subnet, &images, &labels, &mut recorder, &mut rng)?;
+    keep("sandwich", step.loss, &recorder)?;
     tensors.insert("logits".into(), engine.logits(&images, &session.evaluated(), Mode::Evaluate)?);
     for (node, statistics) in engine.graph().nodes.iter().zip(engine.statistics().nodes) {
         let Some(statistics) = statistics else { continue };

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use edgeslim::dataset::{Augment, Images, Normalisation, TrainSplit, hold_out, one_hot};
 use edgeslim::network::Shape;
 use edgeslim::train::plain::plain_step;
-use edgeslim::train::supernet::sandwich_step;
+use edgeslim::train::sandwich::{Sandwich, random_subnet, sandwich_step};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ pub fn measure(session: &mut Session, batch: usize, steps: usize) -> Result<Valu
         let images = normalisation.training_batch(&train, &indices, Augment::FlipShift, &mut rng, device)?;
         let labels = one_hot(train.images(), &indices, graph.classes, device)?;
         let loaded = Instant::now();
-        sandwich_step(engine, &images, &labels, sgd, &mut rng)?;
+        sandwich_step(engine, &Sandwich::default(), random_subnet, &images, &labels, sgd, &mut rng)?;
         let trained = Instant::now();
         plain_step(engine, &widest, &images, &labels, sgd)?;
         loading.push((loaded - start).as_secs_f64() * 1e3);

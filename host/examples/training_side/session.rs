@@ -10,7 +10,7 @@ use edgeslim::network::zoo::{ZooOptions, network};
 use edgeslim::network::{Channels, Graph, Unit};
 use edgeslim::train::plain::plain_step;
 use edgeslim::train::recalibrate::recalibrate;
-use edgeslim::train::supernet::{GRADIENT_SCALE, N_SUBNETS, random_subnet, sandwich_step};
+use edgeslim::train::sandwich::{GRADIENT_SCALE, N_SUBNETS, Sandwich, random_subnet, sandwich_step};
 use edgeslim::train::{NesterovSgd, SgdParams};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -131,7 +131,8 @@ impl Session {
                 }
                 What::Sandwich => {
                     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-                    sandwich_step(engine, &images, &labels, &mut self.sgd, &mut rng)?;
+                    let (sandwich, sgd) = (Sandwich::default(), &mut self.sgd);
+                    sandwich_step(engine, &sandwich, random_subnet, &images, &labels, sgd, &mut rng)?;
                 }
                 What::Evaluate => {
                     engine.logits(&images, channels, Mode::Evaluate)?.to_vec2::<f32>()?;

@@ -8,7 +8,7 @@ use edgeslim::engine::{CpuEngine, Engine as _, Params};
 use edgeslim::network::Graph;
 use edgeslim::train::NesterovSgd;
 use edgeslim::train::plain::plain_step;
-use edgeslim::train::supernet::sandwich_step;
+use edgeslim::train::sandwich::{Sandwich, random_subnet, sandwich_step};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -26,7 +26,10 @@ pub fn record(graph: &Graph, what: What, images: &Tensor, labels: &Tensor, repea
     let engine = CpuEngine::new(graph.clone(), params, 1)?;
     let widest = engine.graph().widest();
     let mut step = || match what {
-        What::Sandwich => sandwich_step(&engine, images, labels, &mut sgd, &mut ChaCha8Rng::seed_from_u64(1)),
+        What::Sandwich => {
+            let (sandwich, mut rng) = (Sandwich::default(), ChaCha8Rng::seed_from_u64(1));
+            sandwich_step(&engine, &sandwich, random_subnet, images, labels, &mut sgd, &mut rng)
+        }
         _ => plain_step(&engine, &widest, images, labels, &mut sgd),
     };
     (0..WARM_UP).try_for_each(|_| step().map(drop))?;

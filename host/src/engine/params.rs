@@ -119,6 +119,31 @@ impl Params {
         Ok(params)
     }
 
+    /// A copy with one batch norm per convolution, that of `switch`; `graph` is the one that these were made for.
+    ///
+    /// # Errors
+    /// If there is no such switch, or the device has no memory for it.
+    pub fn of_switch(&self, graph: &Graph, switch: usize) -> Result<Params> {
+        let Some((_, first)) = self.vars.first() else { candle_core::bail!("{}: no parameters", graph.name) };
+        let copy = Params::with_dtype(graph, 0, first.device(), first.dtype())?;
+        for (to, from) in copy.nodes.iter().zip(&self.nodes) {
+            let norm = from.norms.get(switch);
+            if norm.is_none() && !from.norms.is_empty() {
+                candle_core::bail!("{}: switch {switch} of {}", graph.name, self.n_switches);
+            }
+            let norms = to
+                .norms
+                .iter()
+                .zip(norm)
+                .flat_map(|(to, from)| [(to.gamma, from.gamma), (to.beta, from.beta)]);
+            let others = to.weight.zip(from.weight).into_iter().chain(to.bias.zip(from.bias));
+            for (to, from) in norms.chain(others) {
+                copy.var(to).set(self.var(from))?;
+            }
+        }
+        Ok(copy)
+    }
+
     /// Batch norms per convolution.
     pub fn n_switches(&self) -> usize {
         self.n_switches

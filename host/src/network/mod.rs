@@ -10,6 +10,7 @@ pub mod file;
 pub mod graph;
 pub mod lower;
 pub mod plane;
+mod ratio;
 mod width;
 pub mod zoo;
 

@@ -8,7 +8,7 @@ use crate::network::zoo::ZooOptions;
 use crate::network::{self, Channels, Graph, Shape};
 use crate::run::{Outcome, RunDir};
 use crate::train::checkpoint::restore_weights;
-use crate::train::recalibrate_on;
+use crate::train::{System, recalibrate_on};
 use crate::ui::Ui;
 use crate::{firmware, quantize};
 use anyhow::{Context as _, Result, bail, ensure};
@@ -30,6 +30,8 @@ pub struct Overrides {
     pub data: Option<String>,
     /// The seed.
     pub seed: Option<u64>,
+    /// A training system.
+    pub system: Option<String>,
     /// Seconds of the profile.
     pub time_s: Option<f64>,
     /// Budgets; replaces the file's unless empty.
@@ -69,6 +71,8 @@ pub struct Context {
     pub probe: ProbeOptions,
     /// The supernet's graph.
     pub graph: Graph,
+    /// What `train` trains.
+    pub system: System,
     /// The images.
     pub data: Data,
     /// What the images are called in records: the path as it was written.
@@ -114,6 +118,7 @@ impl Context {
             bin_multiple: config.network.bin_multiple,
         };
         let graph = network::open(&config.network.name, input, dataset.class_names.len(), options)?;
+        let system = config.train.system(&graph, &config.network)?;
         let data = Data { train, search, test: dataset.test, normalisation, digest };
         let dir = RunDir::open(root)?;
         let (threads, given_table) = (flags.threads, flags.cost_table.clone());
@@ -127,6 +132,7 @@ impl Context {
             board,
             probe: flags.probe.clone(),
             graph,
+            system,
             data,
             dataset: dataset_name,
             device,
@@ -152,12 +158,12 @@ impl Context {
         Ok(Link::open(&self.board, &elf, &self.probe)?)
     }
 
-    /// A network with new weights of this seed.
+    /// A network with new weights of this seed, and `n_switches` batch norms a convolution.
     ///
     /// # Errors
     /// Where the device fails.
-    pub fn engine(&self, seed: u64) -> Result<Box<dyn Engine>> {
-        let params = Params::new(&self.graph, seed, &self.device)?;
+    pub fn engine(&self, n_switches: usize, seed: u64) -> Result<Box<dyn Engine>> {
+        let params = Params::switchable(&self.graph, n_switches, seed, &self.device, DType::F32)?;
         Ok(engine::open(self.graph.clone(), params, self.threads, self.compute)?)
     }
 
@@ -235,6 +241,9 @@ fn configure(root: &Path, flags: &Overrides) -> Result<(RunConfig, String)> {
         config.data.path.clone_from(data);
     }
     config.seed = flags.seed.unwrap_or(config.seed);
+    if let Some(system) = &flags.system {
+        config.train.system.clone_from(system);
+    }
     config.profile.time_s = flags.time_s.or(config.profile.time_s);
     if !flags.budgets.is_empty() {
         config.search.budgets.clone_from(&flags.budgets);

@@ -3,7 +3,7 @@
 //! | stage | reads | writes |
 //! |---|---|---|
 //! | [`profile`] | board, network | `cost-table.csv` |
-//! | [`train`] | images | `supernet.safetensors`, `supernet.json` |
+//! | [`train`] | images | `supernet.safetensors`, or `s-net…` or `i-net…`; `train.json` |
 //! | [`search`] | cost table, supernet | `search.json`, `search/STRATEGY.json` |
 //! | [`retrain`] | `search.json` | `subnets/CHANNELS/seed-N.safetensors`, `retrain.json` |
 //! | [`quantize`] | retrained subnets | `subnets/CHANNELS/int8.model` |
@@ -30,6 +30,7 @@ use anyhow::Result;
 /// # Errors
 /// The first stage's that fails; what was done before it is kept.
 pub fn run(ctx: &Context) -> Result<()> {
+    search::check_system(ctx)?;
     profile::profile(ctx)?;
     search::check_budgets(ctx)?;
     train::train(ctx)?;

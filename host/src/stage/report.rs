@@ -5,7 +5,7 @@ use super::retrain::RetrainRecord;
 use crate::network::Channels;
 use crate::run::Stage;
 use anyhow::Result;
-use reports::record::{self, RunRecord, Summary, TrainingRecord, VerifyRecord};
+use reports::record::{self, RunRecord, Summary, TrainRecord, VerifyRecord};
 use std::path::PathBuf;
 
 /// Draws what the stages recorded, and prints a line a candidate.
@@ -14,11 +14,8 @@ use std::path::PathBuf;
 /// Where a record is missing or nothing can be drawn.
 pub fn report(ctx: &Context) -> Result<()> {
     let path = |name: &str| ctx.dir.path(name);
-    let inputs = [
-        ("train", path("supernet.json")),
-        ("retrain", path("retrain.json")),
-        ("verify", path("verify.json")),
-    ];
+    let inputs =
+        [("train", path("train.json")), ("retrain", path("retrain.json")), ("verify", path("verify.json"))];
     let run = load(&inputs);
     let mut outputs = vec![path("record.json"), path("summary.json"), path("report/index.html")];
     outputs.extend(run.iter().flat_map(reports::chart_names).map(|name| path("report").join(name)));
@@ -45,10 +42,10 @@ fn verified_stages(ctx: &Context, run: &RunRecord) -> Vec<String> {
 
 /// The run of the records of the supernet, the retraining and the verification.
 fn load(records: &[(&str, PathBuf); 3]) -> Result<RunRecord> {
-    let supernet: TrainingRecord = record::load(&records[0].1)?;
+    let supernet: TrainRecord = record::load(&records[0].1)?;
     let retrained: RetrainRecord = record::load(&records[1].1)?;
     let VerifyRecord { provenance, rounds, candidates } = record::load(&records[2].1)?;
-    let mut trainings = vec![supernet];
+    let mut trainings = vec![supernet.training];
     trainings.extend(retrained.trainings.into_iter().map(|t| t.training));
     Ok(RunRecord { provenance, trainings, candidates, rounds })
 }

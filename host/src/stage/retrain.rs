@@ -1,11 +1,13 @@
-//! `retrain`: the subnets of `search.json`, each from scratch by the same recipe → `subnets/…/seed-N.safetensors`.
+//! `retrain`: the subnets of `search.json` from scratch by the same recipe, each by itself or all as the switches of one
+//! S-Net → `subnets/…/seed-N.safetensors`.
 
 use super::Context;
 use super::search::SearchRecord;
 use super::train::fit;
 use crate::network::Channels;
 use crate::run::Stage;
-use crate::train::Goal;
+use crate::train::checkpoint::save_switch;
+use crate::train::{Switches, System, Width};
 use anyhow::Result;
 use reports::record::{self, TrainingRecord};
 use serde::{Deserialize, Serialize};
@@ -14,22 +16,22 @@ use std::path::PathBuf;
 /// `retrain.json`
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RetrainRecord {
-    /// One a subnet and seed.
+    /// One a subnet and seed, or one a seed for all subnets.
     pub trainings: Vec<Retraining>,
 }
 
-/// One training of a subnet.
+/// One training of a subnet, or of several that share weights.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Retraining {
     /// What was trained.
-    pub channels: Channels,
+    pub subnets: Vec<Channels>,
     /// Of the weights, the order of images and their augmentation.
     pub seed: u64,
     /// Its history.
     pub training: TrainingRecord,
 }
 
-/// Trains every distinct subnet of the search, `retrain.seeds` times.
+/// Trains every distinct subnet of the search, `retrain.seeds` times, by itself or jointly as `retrain.jointly` says.
 ///
 /// # Errors
 /// [`crate::train::TrainError`]; what was trained before is kept.
@@ -38,25 +40,62 @@ pub fn retrain(ctx: &Context) -> Result<()> {
     let (subnets, seeds) = (found.subnets(), seeds(ctx));
     let outputs = outputs(ctx, &subnets);
     let outcome = ctx.dir.stage(&stage(&asked(ctx, &found)?, &outputs), || {
-        let mut trainings = Vec::new();
-        for (i, channels) in subnets.iter().enumerate() {
-            for &seed in &seeds {
-                let path = weights_path(ctx, channels, seed);
-                std::fs::create_dir_all(subnet_dir(ctx, channels))?;
-                let name = found.names_of(channels)[0];
-                let what = format!("retrain {}/{}", i + 1, subnets.len());
-                let engine = ctx.engine(seed)?;
-                let goal = Goal::Subnet(channels.clone());
-                let epochs = fit(ctx, &*engine, &what, &goal, &ctx.config.retrain.recipe, seed, &path)?;
-                let name = if seed == seeds[0] { name.to_owned() } else { format!("{name}, seed {seed}") };
-                let training = TrainingRecord { name, epochs };
-                trainings.push(Retraining { channels: channels.clone(), seed, training });
-            }
+        for channels in &subnets {
+            std::fs::create_dir_all(subnet_dir(ctx, channels))?;
         }
+        let trainings = match ctx.config.retrain.jointly {
+            true => jointly(ctx, &subnets, &seeds)?,
+            false => singly(ctx, &found, &subnets, &seeds)?,
+        };
         Ok(record::save(&RetrainRecord { trainings }, &outputs[0])?)
     })?;
     ctx.tell("retrain", outcome);
     Ok(())
+}
+
+/// Every subnet by itself.
+fn singly(
+    ctx: &Context,
+    found: &SearchRecord,
+    subnets: &[Channels],
+    seeds: &[u64],
+) -> Result<Vec<Retraining>> {
+    let mut trainings = Vec::new();
+    for (i, channels) in subnets.iter().enumerate() {
+        for &seed in seeds {
+            let path = weights_path(ctx, channels, seed);
+            let what = format!("retrain {}/{}", i + 1, subnets.len());
+            let system = System::INet(channels.clone().into());
+            let engine = ctx.engine(system.n_switches(), seed)?;
+            let epochs = fit(ctx, &*engine, &what, &system, &ctx.config.retrain.recipe, seed, &path)?;
+            let training = TrainingRecord { name: of_seed(found.names_of(channels)[0], seed, seeds), epochs };
+            trainings.push(Retraining { subnets: vec![channels.clone()], seed, training });
+        }
+    }
+    Ok(trainings)
+}
+
+/// All subnets as the switches of one S-Net (AutoSlim, arXiv 1903.11728), each then written as a network by itself: weights
+/// are shared while they are trained, and a deployed network is one switch.
+fn jointly(ctx: &Context, subnets: &[Channels], seeds: &[u64]) -> Result<Vec<Retraining>> {
+    let widths = subnets.iter().map(|channels| Width::from(channels.clone())).collect();
+    let system = System::SNet(Switches::of(widths));
+    let mut trainings = Vec::new();
+    for &seed in seeds {
+        let engine = ctx.engine(system.n_switches(), seed)?;
+        let path = ctx.dir.path(&format!("subnets/jointly-seed-{seed}.safetensors"));
+        let epochs = fit(ctx, &*engine, "retrain", &system, &ctx.config.retrain.recipe, seed, &path)?;
+        for (switch, channels) in subnets.iter().enumerate() {
+            save_switch(&weights_path(ctx, channels, seed), &ctx.graph, engine.params(), switch)?;
+        }
+        let training = TrainingRecord { name: of_seed("s-net of all candidates", seed, seeds), epochs };
+        trainings.push(Retraining { subnets: subnets.to_vec(), seed, training });
+    }
+    Ok(trainings)
+}
+
+fn of_seed(name: &str, seed: u64, seeds: &[u64]) -> String {
+    if seed == seeds[0] { name.to_owned() } else { format!("{name}, seed {seed}") }
 }
 
 /// Refuses subnets that are half trained, or of another configuration.

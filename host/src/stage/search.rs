@@ -19,7 +19,8 @@ use crate::search::{
     AccuracyModel as _, BudgetSet, BudgetSetSpec, Cost, CostModel as _, Hooks, LatencyUnit, Options, Price,
     Problem, Strategy, SupernetAccuracy, TableCosts, Trace, check_possible, deployed, search as run_search,
 };
-use anyhow::Result;
+use crate::train::System;
+use anyhow::{Result, bail};
 use cost_tables::price::Prices;
 use cost_tables::table::CostTable;
 use reports::record::{Budget, Resource, VerifyRound, load, save};
@@ -70,6 +71,29 @@ pub(super) fn check_budgets(ctx: &Context) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a system whose subnets are not trained to be what the strategies choose from.
+///
+/// # Errors
+/// With the systems or strategies that may be named instead.
+pub(super) fn check_system(ctx: &Context) -> Result<()> {
+    let strategies = strategies(ctx)?;
+    match &ctx.system {
+        System::Nonuniform(_) => Ok(()),
+        System::UsNet(_) => match strategies.into_iter().find(|&strategy| strategy != Strategy::Uniform) {
+            Some(other) => bail!(
+                "search.strategies: {other} gives each unit a width of its own, but the system us-net trains one ratio for \
+                 all; name uniform alone, or train.system nonuniform"
+            ),
+            None => Ok(()),
+        },
+        other => bail!(
+            "search needs a supernet whose units were trained apart: train.system nonuniform (or us-net for the strategy \
+             uniform alone), not {}",
+            other.name()
+        ),
+    }
+}
+
 fn strategies(ctx: &Context) -> Result<Vec<Strategy>> {
     Ok(ctx.config.search.strategies.iter().map(|name| name.parse()).collect::<Result<_, _>>()?)
 }
@@ -92,6 +116,7 @@ pub fn search(ctx: &Context) -> Result<()> {
     let config = &ctx.config;
     let inputs = [("profile", ctx.table_path()), ("train", ctx.dir.path("supernet.safetensors"))];
     let outputs = [ctx.dir.path("search.json")];
+    check_system(ctx)?;
     let table = table(ctx, "search")?;
     super::train::require(ctx, "search")?;
     let asked = (&ctx.graph, &config.search, config.data.search_images, config.seed, &ctx.data.digest);

@@ -1,30 +1,46 @@
-//! `train`: images → `supernet.safetensors`, and its history as `supernet.json`.
+//! `train`: images → the weights of a training system, and `train.json`: its history and how well its widths answer.
 
 use super::Context;
 use crate::config::Recipe;
 use crate::dataset::Augment;
 use crate::engine::Engine;
+use crate::network::lower::lower;
 use crate::run::Stage;
-use crate::train::{self, Goal, Progress, TrainError, Training, Validation};
-use anyhow::Result;
+use crate::train::{self, Calibration, Progress, System, TrainError, Training, Validation, evaluate_widths};
+use anyhow::{Context as _, Result};
 use indicatif::HumanBytes;
-use reports::record::{self, EpochRecord, TrainingRecord};
+use reports::record::{self, EpochRecord, TrainRecord, TrainingRecord, WidthRecord};
 use std::path::{Path, PathBuf};
 
 /// Epochs of a training after which its accuracy is looked at, at most.
 const VALIDATIONS: usize = 10;
 
-/// Trains the supernet, or goes on from its checkpoint.
+/// Trains the system, or goes on from its checkpoint, and evaluates its widths; those of a nonuniform supernet are the
+/// search's.
 ///
 /// # Errors
 /// [`TrainError`]; the last checkpoint is kept.
 pub fn train(ctx: &Context) -> Result<()> {
-    let config = &ctx.config;
+    let Context { config, system, .. } = ctx;
     let outputs = outputs(ctx);
     let outcome = ctx.dir.stage(&stage(&asked(ctx)?, &outputs), || {
-        let engine = ctx.engine(config.seed)?;
-        let epochs = fit(ctx, &*engine, "train", &Goal::Supernet, &config.train, config.seed, &outputs[0])?;
-        Ok(record::save(&TrainingRecord { name: "supernet".into(), epochs }, &outputs[1])?)
+        let engine = ctx.engine(system.n_switches(), config.seed)?;
+        let (recipe, seed) = (&config.train.recipe, config.seed);
+        let epochs = fit(ctx, &*engine, "train", system, recipe, seed, &outputs[0])?;
+        let calibration = calibration(ctx);
+        let record = TrainRecord {
+            system: system.name().into(),
+            options: serde_json::to_value(system)?,
+            network: ctx.graph.name.clone(),
+            dataset: ctx.dataset.clone(),
+            seed,
+            edgeslim: env!("CARGO_PKG_VERSION").into(),
+            training: TrainingRecord { name: weights_name(system).into(), epochs },
+            calibration_images: calibration.n_images.min(ctx.data.train.images().len()),
+            search_images: ctx.data.search.images().len(),
+            widths: widths(ctx, &*engine, calibration)?,
+        };
+        Ok(record::save(&record, &outputs[1])?)
     })?;
     ctx.tell("train", outcome);
     Ok(())
@@ -40,15 +56,53 @@ fn stage<'a>(asked: &'a serde_json::Value, outputs: &'a [PathBuf]) -> Stage<'a, 
     Stage { name: "train", config: asked, inputs: &[], outputs }
 }
 
+/// The weights and the record.
 fn outputs(ctx: &Context) -> [PathBuf; 2] {
-    [ctx.dir.path("supernet.safetensors"), ctx.dir.path("supernet.json")]
+    let weights = format!("{}.safetensors", weights_name(&ctx.system));
+    [ctx.dir.path(&weights), ctx.dir.path("train.json")]
+}
+
+/// What a search can look at is a supernet.
+fn weights_name(system: &System) -> &'static str {
+    match system {
+        System::UsNet(_) | System::Nonuniform(_) => "supernet",
+        other => other.name(),
+    }
 }
 
 fn asked(ctx: &Context) -> Result<serde_json::Value> {
-    let Context { config, graph, data, .. } = ctx;
+    let Context { config, graph, data, system, .. } = ctx;
     let images =
         (config.data.augment, config.data.search_images, config.search.recalibration_images, &data.digest);
-    Ok(serde_json::to_value((graph, &config.train, images, config.seed))?)
+    Ok(serde_json::to_value((graph, system, &config.train.recipe, images, config.seed))?)
+}
+
+fn calibration(ctx: &Context) -> Calibration<'_> {
+    Calibration {
+        data: &ctx.data.train,
+        normalisation: &ctx.data.normalisation,
+        n_images: ctx.config.search.recalibration_images,
+    }
+}
+
+fn widths(ctx: &Context, engine: &dyn Engine, calibration: Calibration<'_>) -> Result<Vec<WidthRecord>> {
+    let Context { system, graph, .. } = ctx;
+    if let System::Nonuniform(_) = system {
+        return Ok(Vec::new());
+    }
+    let widths = system.widths(graph);
+    let found = evaluate_widths(engine, system, &widths, &ctx.data.search, calibration)?;
+    let describe = |(width, found): (&train::Width, train::Evaluation)| {
+        Ok(WidthRecord {
+            name: width.to_string(),
+            ratio: width.ratio,
+            channels: width.channels.0.clone(),
+            macs: lower(graph, &width.channels)?.macs(),
+            accuracy: found.accuracy,
+            loss: found.loss,
+        })
+    };
+    widths.iter().zip(found).map(describe).collect()
 }
 
 /// One training with a live line; a checkpoint of another training is moved to `….previous`.
@@ -56,7 +110,7 @@ pub(super) fn fit(
     ctx: &Context,
     engine: &dyn Engine,
     what: &str,
-    goal: &Goal,
+    system: &System,
     recipe: &Recipe,
     seed: u64,
     checkpoint: &Path,
@@ -67,7 +121,7 @@ pub(super) fn fit(
         recalibration_images: ctx.config.search.recalibration_images,
     };
     let training = Training {
-        goal,
+        system,
         recipe,
         augment: if ctx.config.data.augment { Augment::FlipShift } else { Augment::None },
         data: &ctx.data.train,
@@ -87,7 +141,7 @@ pub(super) fn fit(
             p.epoch, p.n_epochs, p.images_per_s, p.loss, p.learning_rate
         ));
     };
-    let mut result = train::train(engine, &training, checkpoint, &ctx.stop, &mut watch);
+    let mut result = train::train(engine, &training, Some(checkpoint), &ctx.stop, &mut watch);
     if let Err(TrainError::OtherTraining { path }) = &result {
         let previous = path.with_extension("safetensors.previous");
         std::fs::rename(path, &previous)?;
@@ -95,8 +149,8 @@ pub(super) fn fit(
             "{what}: the configuration has changed; the old weights are {}",
             previous.display()
         ));
-        result = train::train(engine, &training, checkpoint, &ctx.stop, &mut watch);
+        result = train::train(engine, &training, Some(checkpoint), &ctx.stop, &mut watch);
     }
     bar.finish_and_clear();
-    Ok(result?)
+    result.with_context(|| what.to_owned())
 }

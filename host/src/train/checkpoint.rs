@@ -1,7 +1,8 @@
 //! A training on disk: weights, velocities and where it is, in one safetensors file.
 
-use super::{NesterovSgd, TrainError};
+use super::{NesterovSgd, SgdParams, TrainError};
 use crate::engine::Params;
+use crate::network::Graph;
 use candle_core::safetensors::{Load as _, SliceSafetensors};
 use candle_core::{DType, Device, Tensor, Var};
 use reports::record::EpochRecord;
@@ -23,6 +24,8 @@ pub struct State {
     pub step: usize,
     /// The losses of these steps, added up.
     pub loss_sum: f64,
+    /// Images of these steps that the largest network got wrong.
+    pub n_wrong: usize,
 }
 
 /// Writes the state after a step; the file is whole or the old one.
@@ -49,6 +52,18 @@ pub fn save(
     let bytes = safetensors::serialize(&tensors, None).map_err(candle_core::Error::from)?;
     cost_tables::file::write_atomic(path, &bytes)
         .map_err(|source| TrainError::Write { path: path.to_owned(), source })
+}
+
+/// Writes one switch of an S-Net as the weights of a network by itself, for [`restore_weights`]; no training goes on
+/// from it.
+///
+/// # Errors
+/// [`TrainError::Write`]; a switch that there is not.
+pub fn save_switch(path: &Path, graph: &Graph, params: &Params, switch: usize) -> Result<(), TrainError> {
+    let own = params.of_switch(graph, switch)?;
+    let still = SgdParams { learning_rate: 0.0, momentum: 0.0, weight_decay: 0.0 };
+    let identity = format!("switch {switch} of {}", params.n_switches());
+    save(path, &own, &NesterovSgd::for_network(&own, still), &State::default(), &identity)
 }
 
 /// Restores what [`save`] wrote and returns the state; `None` if there is no file.
@@ -188,7 +203,6 @@ fn bytes_tensor(bytes: Vec<u8>) -> candle_core::Result<Tensor> {
 mod tests {
     use super::*;
     use crate::network::{Shape, zoo};
-    use crate::train::SgdParams;
 
     const WHOLE: Expected<'_> = Expected { identity: "this", epochs: 3, steps: 5 };
 
@@ -215,8 +229,11 @@ mod tests {
 
     #[test]
     fn a_state_beyond_the_training_is_refused_and_changes_nothing() {
-        let state =
-            |n: usize, step: usize| State { history: vec![EpochRecord::default(); n], step, loss_sum: 0.0 };
+        let state = |n: usize, step: usize| State {
+            history: vec![EpochRecord::default(); n],
+            step,
+            ..State::default()
+        };
         for (n, step, fits) in
             [(0, 0, true), (2, 4, true), (3, 0, true), (2, 5, false), (3, 1, false), (4, 0, false)]
         {

@@ -28,8 +28,8 @@ fn told(kept: &Option<Kept>) -> String {
 pub enum TrainError {
     /// The loss or a weight is no number any more; the last checkpoint before that is kept.
     #[error(
-        "epoch {epoch}, step {step}: the loss or a weight is not finite; {}; lower {key} ({peak}) in edgeslim.toml and \
-         run it again, which starts anew",
+        "epoch {epoch}, step {step}: the loss or a weight is not finite; {}; lower its learning rate ({peak}) and run it \
+         again, which starts anew",
         told(kept)
     )]
     NotFinite {
@@ -39,8 +39,6 @@ pub enum TrainError {
         step: usize,
         /// The recipe's learning rate.
         peak: f64,
-        /// Its key in the configuration.
-        key: &'static str,
         /// What is left; `None` before the first checkpoint.
         kept: Option<Kept>,
     },
@@ -49,6 +47,14 @@ pub enum TrainError {
     Stopped {
         /// From 1.
         epoch: usize,
+    },
+    /// The system is not one of this network, or the parameters are not its.
+    #[error("{system}: {problem}")]
+    System {
+        /// Its name.
+        system: &'static str,
+        /// What is wrong.
+        problem: String,
     },
     /// There is nothing to learn from.
     #[error("no training image, or a batch of none")]

@@ -1,4 +1,4 @@
-//! Training loops around an engine: losses, the sandwich rule, the optimiser, recalibration.
+//! Training loops around an engine: the systems and their steps, losses, the optimiser, recalibration.
 
 pub mod checkpoint;
 mod error;
@@ -7,13 +7,25 @@ pub mod loss;
 pub mod optim;
 pub mod plain;
 pub mod recalibrate;
+pub mod sandwich;
 pub mod schedule;
-pub mod supernet;
+mod step;
+pub mod switches;
+mod system;
 pub mod training;
+pub mod widths;
 
 pub use error::{Kept, TrainError};
 pub use evaluate::{Evaluation, evaluate, test_logits};
 pub use loss::{hard_cross_entropy, smooth_labels, soft_cross_entropy};
 pub use optim::{NesterovSgd, SgdParams};
 pub use recalibrate::{recalibrate, recalibrate_on};
-pub use training::{Goal, Progress, Training, Validation, train};
+pub use sandwich::Sandwich;
+pub use step::Step;
+pub use switches::{BatchNorm, Switches};
+pub use system::{System, Width};
+pub use training::{Progress, Training, Validation, train};
+pub use widths::{Calibrated, Calibration, calibrate_widths, evaluate_widths};
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,14 @@
-//! One step of a single subnet: an individual network, or the retraining of chosen channels.
+//! One step of a single subnet: an individual network (I-Net), or the retraining of chosen channels.
 
 use super::soft_cross_entropy;
+use super::step::Step;
 use crate::engine::{Engine, Mode};
 use crate::network::Channels;
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor};
 use candle_nn::Optimizer;
 
-/// Trains `channels` on one batch; returns the loss.
+/// Trains `channels` on one batch.
 ///
 /// - `images`: `(n, h, w, c)`
 /// - `labels`: `(n, classes)`, probabilities
@@ -20,11 +21,12 @@ pub fn plain_step(
     images: &Tensor,
     labels: &Tensor,
     optimizer: &mut impl Optimizer,
-) -> Result<f32> {
-    let loss = soft_cross_entropy(&engine.logits(images, channels, Mode::Train)?, labels)?;
+) -> Result<Step> {
+    let logits = engine.logits(images, channels, Mode::Train)?; // (n, classes)
+    let loss = soft_cross_entropy(&logits, labels)?;
     loss.backward()?;
     let mut grads = GradStore::default();
     engine.take_grads(&mut grads)?;
     optimizer.step(&grads)?;
-    loss.to_scalar()
+    Step::new(&loss, &logits, labels)
 }

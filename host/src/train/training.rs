@@ -1,20 +1,19 @@
-//! A whole training: epochs of a supernet or of one subnet, with checkpoints, resumed where it stopped.
+//! A whole training of a system: epochs, with checkpoints, resumed where it stopped.
 
 use super::checkpoint::{self, State};
 use super::error::Kept;
 use super::plain::plain_step;
+use super::sandwich::{random_ratio, random_subnet, sandwich_step};
 use super::schedule::cosine_with_warm_up;
-use super::supernet::sandwich_step;
-use super::{NesterovSgd, SgdParams, TrainError, evaluate, recalibrate_on};
+use super::switches::switches_step;
+use super::{NesterovSgd, SgdParams, Step, System, TrainError, evaluate, recalibrate_on, smooth_labels};
 use crate::config::Recipe;
 use crate::dataset::{Augment, Normalisation, SearchSplit, TrainSplit, one_hot};
 use crate::engine::Engine;
-use crate::network::{Channels, Graph};
 use candle_nn::Optimizer as _;
 use rand::{SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
 use reports::record::EpochRecord;
-use serde::Serialize;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -23,34 +22,6 @@ const MOMENTUM: f64 = 0.9;
 
 /// Within an epoch a checkpoint is written after so many steps: up to about a minute of work.
 const CHECKPOINT_STEPS: usize = 500;
-
-/// What is trained.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Goal {
-    /// Every subnet at once, by the sandwich rule.
-    Supernet,
-    /// One subnet, from scratch.
-    Subnet(Channels),
-}
-
-impl Goal {
-    /// The subnet whose accuracy is recorded: a supernet's largest.
-    fn channels(&self, graph: &Graph) -> Channels {
-        match self {
-            Goal::Supernet => graph.widest(),
-            Goal::Subnet(channels) => channels.clone(),
-        }
-    }
-
-    /// Where the configuration has its learning rate.
-    fn learning_rate_key(&self) -> &'static str {
-        match self {
-            Goal::Supernet => "train.learning_rate",
-            Goal::Subnet(_) => "retrain.learning_rate",
-        }
-    }
-}
 
 /// When and on what the accuracy of a training is looked at; the weights do not depend on it.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +38,7 @@ pub struct Validation<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Training<'a> {
     /// What is trained.
-    pub goal: &'a Goal,
+    pub system: &'a System,
     /// How.
     pub recipe: &'a Recipe,
     /// What happens to the images.
@@ -78,8 +49,29 @@ pub struct Training<'a> {
     pub normalisation: &'a Normalisation,
     /// Decides the order of images, their augmentation and the random subnets.
     pub seed: u64,
-    /// Fills the history's accuracies, of the subnet or of a supernet's largest.
+    /// Fills the history's accuracies, of the system's largest network.
     pub validation: Option<Validation<'a>>,
+}
+
+impl Training<'_> {
+    /// Whether the engine can train the system, and the recipe is one.
+    fn check(&self, engine: &dyn Engine) -> Result<(), TrainError> {
+        let Training { system, recipe, .. } = *self;
+        let refuse = |problem| Err(TrainError::System { system: system.name(), problem });
+        if let Err(problem) = system.check(engine.graph()) {
+            return refuse(problem);
+        }
+        let (found, wanted) = (engine.params().n_switches(), system.n_switches());
+        if found != wanted {
+            return refuse(format!("it has {wanted} batch norms a convolution, but the parameters {found}"));
+        }
+        match recipe.label_smoothing {
+            0.0..1.0 => Ok(()),
+            smoothing => {
+                refuse(format!("a label smoothing of {smoothing}; it must be from 0 to less than 1"))
+            }
+        }
+    }
 }
 
 /// Where a training is.
@@ -105,16 +97,17 @@ pub struct Progress {
 
 /// Trains until the recipe's last epoch and returns the history; goes on from `checkpoint` if that file exists.
 ///
-/// The checkpoint is written after every epoch, every 500 steps within one, and when `stop` is set. An interrupted
-/// training that goes on ends with the same bytes as an uninterrupted one. The engine has no batch-norm statistics
-/// afterwards.
+/// The engine's parameters have as many switches as the system. The checkpoint, where one is asked for, is written
+/// after every epoch, every 500 steps within one, and when `stop` is set. An interrupted training that goes on ends
+/// with the same bytes as an uninterrupted one. The engine has no batch-norm statistics afterwards and is at switch 0;
+/// [`calibrate_widths`](super::calibrate_widths) makes the system's networks ready.
 ///
 /// # Errors
 /// [`TrainError`]; the last checkpoint stays.
 pub fn train(
     engine: &dyn Engine,
     training: &Training<'_>,
-    checkpoint: &Path,
+    checkpoint: Option<&Path>,
     stop: &AtomicBool,
     watch: &mut dyn FnMut(Progress),
 ) -> Result<Vec<EpochRecord>, TrainError> {
@@ -123,7 +116,10 @@ pub fn train(
     while run.state.history.len() < training.recipe.epochs {
         run.epoch(stop, &mut pace)?;
     }
-    engine.reset_statistics();
+    for switch in (0..engine.params().n_switches()).rev() {
+        engine.set_switch(switch)?;
+        engine.reset_statistics();
+    }
     Ok(run.state.history)
 }
 
@@ -131,7 +127,7 @@ pub fn train(
 struct Run<'a> {
     engine: &'a dyn Engine,
     training: &'a Training<'a>,
-    checkpoint: &'a Path,
+    checkpoint: Option<&'a Path>,
     identity: String,
     sgd: NesterovSgd,
     state: State,
@@ -148,7 +144,7 @@ impl<'a> Run<'a> {
     fn begin(
         engine: &'a dyn Engine,
         training: &'a Training<'a>,
-        checkpoint: &'a Path,
+        checkpoint: Option<&'a Path>,
     ) -> Result<Run<'a>, TrainError> {
         let images = training.data.images();
         let batch = training.recipe.batch.min(images.len());
@@ -160,14 +156,18 @@ impl<'a> Run<'a> {
             let (network, found, classes) = (graph.name.clone(), images.classes(), graph.classes);
             return Err(TrainError::Classes { network, found, classes });
         }
+        training.check(engine)?;
         let identity = identity(engine, training);
         let weight_decay = training.recipe.weight_decay;
         let sgd = SgdParams { learning_rate: 0.0, momentum: MOMENTUM, weight_decay };
         let mut sgd = NesterovSgd::for_network(engine.params(), sgd);
         let steps = images.len() / batch;
         let expected = checkpoint::Expected { identity: &identity, epochs: training.recipe.epochs, steps };
-        let state = checkpoint::load(checkpoint, engine.params(), &mut sgd, expected)?;
-        let kept = state.as_ref().map(|state| kept(checkpoint, state));
+        let state = match checkpoint {
+            Some(path) => checkpoint::load(path, engine.params(), &mut sgd, expected)?,
+            None => None,
+        };
+        let kept = checkpoint.zip(state.as_ref()).map(|(path, state)| kept(path, state));
         let state = state.unwrap_or_default();
         Ok(Run { engine, training, checkpoint, identity, sgd, state, kept, batch, steps })
     }
@@ -186,9 +186,10 @@ impl<'a> Run<'a> {
                 self.save()?;
                 return Err(TrainError::Stopped { epoch });
             }
-            let loss = self.step(indices)?;
+            let Step { loss, n_wrong } = self.step(indices)?;
             self.state.step += 1;
             self.state.loss_sum += f64::from(loss);
+            self.state.n_wrong += n_wrong;
             if !loss.is_finite() {
                 return Err(self.not_finite());
             }
@@ -197,43 +198,54 @@ impl<'a> Run<'a> {
                 self.save()?;
             }
         }
-        let loss = self.state.loss_sum / self.steps as f64;
-        let record =
-            EpochRecord { epoch, loss, accuracy: self.accuracy(epoch)?, lr: self.sgd.learning_rate() };
+        let record = EpochRecord {
+            epoch,
+            loss: self.state.loss_sum / self.steps as f64,
+            accuracy: self.accuracy(epoch)?,
+            lr: self.sgd.learning_rate(),
+            train_error: Some(self.state.n_wrong as f64 / (self.steps * self.batch) as f64),
+        };
         self.state.history.push(record);
         self.state = State { history: std::mem::take(&mut self.state.history), ..State::default() };
         self.save()
     }
 
-    /// One step on the images `indices`; returns its loss.
-    fn step(&mut self, indices: &[usize]) -> Result<f32, TrainError> {
-        let Training { goal, recipe, augment, data, normalisation, .. } = *self.training;
+    /// One step on the images `indices`.
+    fn step(&mut self, indices: &[usize]) -> Result<Step, TrainError> {
+        let Training { system, recipe, augment, data, normalisation, .. } = *self.training;
         let (engine, done) = (self.engine, self.done());
         let rate = cosine_with_warm_up(recipe.learning_rate, done, recipe.epochs * self.steps);
         self.sgd.set_learning_rate(rate);
         let mut rng = self.stream(Purpose::Augment, done);
         let images = normalisation.training_batch(data, indices, augment, &mut rng, engine.device())?;
-        let labels = one_hot(data.images(), indices, engine.graph().classes, engine.device())?;
-        Ok(match goal {
-            Goal::Supernet => {
-                let mut rng = self.stream(Purpose::Widths, done);
-                sandwich_step(engine, &images, &labels, &mut self.sgd, &mut rng)?
+        let mut labels = one_hot(data.images(), indices, engine.graph().classes, engine.device())?;
+        if recipe.label_smoothing > 0.0 {
+            labels = smooth_labels(&labels, recipe.label_smoothing)?;
+        }
+        let mut widths = self.stream(Purpose::Widths, done);
+        let (images, labels, sgd) = (&images, &labels, &mut self.sgd);
+        Ok(match system {
+            System::INet(width) => plain_step(engine, &width.channels, images, labels, sgd)?,
+            System::SNet(switches) => switches_step(engine, switches, images, labels, sgd)?,
+            System::UsNet(s) => sandwich_step(engine, s, random_ratio, images, labels, sgd, &mut widths)?,
+            System::Nonuniform(s) => {
+                sandwich_step(engine, s, random_subnet, images, labels, sgd, &mut widths)?
             }
-            Goal::Subnet(channels) => plain_step(engine, channels, &images, &labels, &mut self.sgd)?,
         })
     }
 
     /// On the validation images after `epoch` epochs, where it is due.
     fn accuracy(&self, epoch: usize) -> Result<Option<f64>, TrainError> {
-        let Training { goal, recipe, data, normalisation, validation, .. } = *self.training;
+        let Training { system, recipe, data, normalisation, validation, .. } = *self.training;
         let due = |v: &Validation<'_>| epoch.is_multiple_of(v.every.max(1)) || epoch == recipe.epochs;
         let Some(validation) = validation.filter(due) else { return Ok(None) };
-        let channels = goal.channels(self.engine.graph());
+        let (switch, channels) = system.largest(self.engine.graph());
+        self.engine.set_switch(switch)?;
         recalibrate_on(self.engine, &channels, data, normalisation, validation.recalibration_images)?;
         Ok(Some(evaluate(self.engine, &channels, validation.images, normalisation)?.accuracy))
     }
 
-    /// Writes the checkpoint, unless a weight is no number.
+    /// Writes the checkpoint if one is asked for, unless a weight is no number.
     fn save(&mut self) -> Result<(), TrainError> {
         for (_, var) in self.engine.params().vars() {
             let weights: Vec<f32> = var.as_detached_tensor().flatten_all()?.to_vec1()?;
@@ -241,17 +253,19 @@ impl<'a> Run<'a> {
                 return Err(self.not_finite());
             }
         }
-        checkpoint::save(self.checkpoint, self.engine.params(), &self.sgd, &self.state, &self.identity)?;
-        self.kept = Some(kept(self.checkpoint, &self.state));
+        if let Some(path) = self.checkpoint {
+            checkpoint::save(path, self.engine.params(), &self.sgd, &self.state, &self.identity)?;
+            self.kept = Some(kept(path, &self.state));
+        }
         Ok(())
     }
 
     /// After the step that was done last.
     fn not_finite(&self) -> TrainError {
         let last = self.done().saturating_sub(1);
-        let (peak, key) = (self.training.recipe.learning_rate, self.training.goal.learning_rate_key());
+        let peak = self.training.recipe.learning_rate;
         let (epoch, step) = (last / self.steps + 1, last % self.steps + 1);
-        TrainError::NotFinite { epoch, step, peak, key, kept: self.kept.clone() }
+        TrainError::NotFinite { epoch, step, peak, kept: self.kept.clone() }
     }
 
     /// The images of the epoch under way, shuffled.
@@ -309,10 +323,10 @@ impl Pace<'_> {
 
 /// What two trainings must share for one to go on from the other's checkpoint.
 fn identity(engine: &dyn Engine, training: &Training<'_>) -> String {
-    let Training { goal, recipe, augment, data, normalisation, seed, validation } = training;
+    let Training { system, recipe, augment, data, normalisation, seed, validation } = training;
     let validation = validation.map(|v| (v.images.images().digest(), v.every, v.recalibration_images));
     let images = data.images().digest();
-    let parts = (engine.graph(), goal, recipe, augment, images, normalisation, seed, validation);
+    let parts = (engine.graph(), system, recipe, augment, images, normalisation, seed, validation);
     serde_json::to_string(&parts).expect("plain data becomes JSON")
 }
 

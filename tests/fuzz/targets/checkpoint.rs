@@ -81,7 +81,7 @@ pub fn saved(n_epochs: usize, step: usize) -> Vec<u8> {
     let (params, mut sgd) = network();
     let velocities = params.vars().into_iter().map(|(_, var)| Some(var.as_detached_tensor()));
     sgd.set_velocities(velocities.collect()).expect("they have the weights' shapes");
-    let state = State { history: vec![EpochRecord::default(); n_epochs], step, loss_sum: 0.5 };
+    let state = State { history: vec![EpochRecord::default(); n_epochs], step, loss_sum: 0.5, n_wrong: 1 };
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("checkpoint");
     save(&path, &params, &sgd, &state, EXPECTED.identity).expect("a temporary folder can be written");

@@ -86,7 +86,7 @@ pub fn config(input: &[u8]) -> bool {
         .strategies
         .iter()
         .for_each(|name| drop(name.parse::<Strategy>().map_err(|e| e.to_string())));
-    assert!(config.retrain.seeds <= 1000 && config.train.learning_rate > 0.0);
+    assert!(config.retrain.seeds <= 1000 && config.train.recipe.learning_rate > 0.0);
     true
 }
 

@@ -327,7 +327,7 @@ fn the_memory_of_a_step_is_stated_before() -> Result<()> {
         let engine = CpuEngine::new(graph.clone(), params(&graph, DTYPE), 2)?;
         let stated = engine.memory(16);
         let mut rng = ChaCha8Rng::seed_from_u64(4);
-        let narrower = (0..6).map(|_| crate::train::supernet::random_subnet(&graph, &mut rng));
+        let narrower = (0..6).map(|_| crate::train::sandwich::random_subnet(&graph, &mut rng));
         for channels in [graph.widest(), graph.smallest()].into_iter().chain(narrower) {
             let xs = images(&graph, 16, 1);
             engine.logits(&xs, &channels, Mode::Train)?.sum_all()?.backward()?;

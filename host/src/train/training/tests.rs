@@ -1,11 +1,12 @@
 use super::*;
-use crate::dataset::{self, hold_out};
-use crate::engine::{CpuEngine, Params};
+use crate::dataset::{self, Images, hold_out};
+use crate::engine::{CandleEngine, CpuEngine, Params};
 use crate::network::zoo::{ZooOptions, network};
 use crate::network::{Graph, Shape};
-use crate::train::test_logits;
+use crate::train::sandwich::Target;
+use crate::train::{BatchNorm, Sandwich, Switches, Width, test_logits};
 use crate::verify::accuracy;
-use candle_core::Device;
+use candle_core::{DType, Device};
 use std::path::PathBuf;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -19,6 +20,50 @@ fn engine() -> CpuEngine {
     CpuEngine::new(graph(), Params::new(&graph(), 1, &Device::Cpu).unwrap(), 0).unwrap()
 }
 
+/// A network whose steps the oracle takes in milliseconds.
+fn small_graph() -> Graph {
+    network("mobilenet-v1-tiny", Shape { h: 8, w: 8, c: 1 }, 2, ZooOptions::default()).unwrap()
+}
+
+/// Images for it, 32 to train on and 8 held out.
+fn small_data() -> (TrainSplit, SearchSplit) {
+    let pixels = (0..40 * 64).map(|i| (i * 37 % 251 + i / 64 % 2 * 4) as u8).collect();
+    hold_out(&Images::new(8, 8, 1, pixels, (0..40).map(|i| i % 2).collect()).unwrap(), 8, 1)
+}
+
+/// The engine of the CPU, and the oracle, on the small network.
+fn engines(system: &System) -> [Box<dyn Engine>; 2] {
+    let graph = small_graph();
+    let params = || Params::switchable(&graph, system.n_switches(), 1, &Device::Cpu, DType::F32).unwrap();
+    let candle = CandleEngine::new(graph.clone(), params(), Device::Cpu).unwrap();
+    [Box::new(CpuEngine::new(graph.clone(), params(), 1).unwrap()), Box::new(candle)]
+}
+
+fn smallest() -> System {
+    System::INet(graph().smallest().into())
+}
+
+fn supernet() -> System {
+    System::Nonuniform(Sandwich::default())
+}
+
+/// Every system on the small network, and those with options in another way too.
+fn systems() -> [System; 7] {
+    let graph = small_graph();
+    let switches = [0.25, 0.5, 1.0].map(|ratio| Width::of_ratio(&graph, ratio)).to_vec();
+    let naive = Switches { batch_norm: BatchNorm::Naive, ..Switches::of(switches.clone()) };
+    let labels = Sandwich { n_subnets: 3, target: Target::Labels, gradient_scale: 1.0 };
+    [
+        System::INet(graph.smallest().into()),
+        System::SNet(Switches::of(switches)),
+        System::SNet(naive),
+        System::UsNet(Sandwich::default()),
+        System::UsNet(labels),
+        supernet(),
+        System::Nonuniform(labels),
+    ]
+}
+
 /// `n` training images and another 100 held out.
 fn data(n: usize) -> (TrainSplit, SearchSplit) {
     let images = dataset::open("embedded").unwrap().train;
@@ -26,7 +71,7 @@ fn data(n: usize) -> (TrainSplit, SearchSplit) {
 }
 
 fn recipe(epochs: usize, learning_rate: f64) -> Recipe {
-    Recipe { epochs, batch: 32, learning_rate, weight_decay: 1e-4 }
+    Recipe { epochs, batch: 32, learning_rate, weight_decay: 1e-4, label_smoothing: 0.0 }
 }
 
 struct Setup {
@@ -36,67 +81,145 @@ struct Setup {
     every: Option<usize>,
     normalisation: Normalisation,
     recipe: Recipe,
-    goal: Goal,
+    system: System,
     dir: tempfile::TempDir,
 }
 
 impl Setup {
-    fn new(goal: Goal, recipe: Recipe, n: usize) -> Setup {
-        let (train, search) = data(n);
+    fn new(system: System, recipe: Recipe, n: usize) -> Setup {
+        Setup::on(data(n), system, recipe)
+    }
+
+    /// On the small network's images.
+    fn small(system: System, epochs: usize, learning_rate: f64) -> Setup {
+        Setup::on(small_data(), system, Recipe { batch: 8, ..recipe(epochs, learning_rate) })
+    }
+
+    fn on((train, search): (TrainSplit, SearchSplit), system: System, recipe: Recipe) -> Setup {
         let normalisation = Normalisation::of(&train);
-        Setup { train, search, every: None, normalisation, recipe, goal, dir: tempfile::tempdir().unwrap() }
+        Setup { train, search, every: None, normalisation, recipe, system, dir: tempfile::tempdir().unwrap() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn run(
-        &self,
-        engine: &CpuEngine,
-        file: &str,
-        stop: &AtomicBool,
-        watch: &mut dyn FnMut(Progress),
-    ) -> Result<Vec<EpochRecord>, TrainError> {
+    fn training(&self) -> Training<'_> {
         let validation =
             self.every.map(|every| Validation { images: &self.search, every, recalibration_images: 64 });
-        let training = Training {
+        Training {
             validation,
-            goal: &self.goal,
+            system: &self.system,
             recipe: &self.recipe,
             augment: Augment::FlipShift,
             data: &self.train,
             normalisation: &self.normalisation,
             seed: 4,
-        };
-        train(engine, &training, &self.path(file), stop, watch)
+        }
+    }
+
+    fn run(
+        &self,
+        engine: &dyn Engine,
+        file: &str,
+        stop: &AtomicBool,
+        watch: &mut dyn FnMut(Progress),
+    ) -> Result<Vec<EpochRecord>, TrainError> {
+        train(engine, &self.training(), Some(&self.path(file)), stop, watch)
     }
 }
 
+/// Trains without a stop, and another engine with one in the middle of the second epoch; the files are the same.
+fn stop_and_go_on(system: System, [whole, cut, again]: [&dyn Engine; 3]) -> Outcome {
+    let mut setup = Setup::small(system, 3, 0.1);
+    (setup.every, setup.recipe.label_smoothing) = (Some(1), 0.1);
+    let stop = AtomicBool::new(false);
+    let history = setup.run(whole, "whole", &stop, &mut |_| ())?;
+    let error = setup.run(cut, "cut", &stop, &mut |p| stop.store(p.step == 6, Ordering::Relaxed));
+    assert!(matches!(error, Err(TrainError::Stopped { epoch: 2 })));
+    stop.store(false, Ordering::Relaxed);
+    let mut first = None;
+    let resumed = setup.run(again, "cut", &stop, &mut |p| first = first.or(Some(p.step)))?;
+    assert_eq!(first, Some(7), "it goes on with the next step");
+    assert_eq!(history, resumed);
+    let errors = history.iter().map(|epoch| epoch.train_error.expect("every epoch has one"));
+    assert!(errors.clone().all(|error| (0.0..=1.0).contains(&error)), "{:?}", errors.collect::<Vec<_>>());
+    assert!(std::fs::read(setup.path("whole"))? == std::fs::read(setup.path("cut"))?, "{:?}", setup.system);
+    Ok(())
+}
+
 #[test]
-fn a_training_that_was_stopped_ends_with_the_bytes_of_one_that_was_not() -> Outcome {
-    for goal in [Goal::Supernet, Goal::Subnet(graph().smallest())] {
-        let mut setup = Setup::new(goal, recipe(3, 0.1), 128);
-        setup.every = Some(1);
-        let stop = AtomicBool::new(false);
-        let whole = setup.run(&engine(), "whole", &stop, &mut |_| ())?;
-        // In the middle of the second epoch.
-        let error = setup.run(&engine(), "cut", &stop, &mut |p| stop.store(p.step == 6, Ordering::Relaxed));
-        assert!(matches!(error, Err(TrainError::Stopped { epoch: 2 })));
-        stop.store(false, Ordering::Relaxed);
-        let mut first = None;
-        let resumed = setup.run(&engine(), "cut", &stop, &mut |p| first = first.or(Some(p.step)))?;
-        assert_eq!(first, Some(7), "it goes on with the next step");
-        assert_eq!(whole, resumed);
-        assert!(std::fs::read(setup.path("whole"))? == std::fs::read(setup.path("cut"))?);
+fn a_training_of_any_system_that_was_stopped_ends_with_the_bytes_of_one_that_was_not() -> Outcome {
+    for system in systems() {
+        let [[a, b], [c, d], [e, f]] = [0; 3].map(|_| engines(&system));
+        stop_and_go_on(system.clone(), [&*a, &*c, &*e])?;
+        stop_and_go_on(system, [&*b, &*d, &*f])?;
     }
+    Ok(())
+}
+
+#[test]
+fn both_engines_train_any_system_to_the_same_weights() -> Outcome {
+    for system in systems() {
+        let setup = Setup::small(system, 1, 0.05);
+        let engines = engines(&setup.system);
+        let before = values(&*engines[0])?;
+        for (engine, file) in engines.iter().zip(["cpu", "candle"]) {
+            setup.run(&**engine, file, &AtomicBool::new(false), &mut |_| ())?;
+        }
+        let (cpu, candle) = (values(&*engines[0])?, values(&*engines[1])?);
+        let largest = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let (moved, apart) = (largest(&cpu, &before), largest(&cpu, &candle));
+        assert!(moved > 0.01 && apart < 0.01 * moved, "{apart} of {moved}: {:?}", setup.system);
+    }
+    Ok(())
+}
+
+/// All weights of an engine.
+fn values(engine: &dyn Engine) -> candle_core::Result<Vec<f32>> {
+    let vars = engine.params().vars();
+    let values = |(_, var): &(String, candle_core::Var)| var.flatten_all()?.to_vec1();
+    Ok(vars.iter().map(values).collect::<candle_core::Result<Vec<Vec<f32>>>>()?.concat())
+}
+
+#[test]
+fn a_training_without_a_checkpoint_ends_with_the_same_weights() -> Outcome {
+    let setup = Setup::new(smallest(), recipe(1, 0.1), 64);
+    let (with, without) = (engine(), engine());
+    let stop = AtomicBool::new(false);
+    let history = setup.run(&with, "a", &stop, &mut |_| ())?;
+    let training = setup.training();
+    assert_eq!(train(&without, &training, None, &stop, &mut |_| ())?, history);
+    assert_eq!(values(&with)?, values(&without)?);
+    Ok(())
+}
+
+#[test]
+fn parameters_of_another_number_of_switches_are_refused() {
+    let switches = Switches::of([0.5, 1.0].map(|ratio| Width::of_ratio(&graph(), ratio)).to_vec());
+    let setup = Setup::new(System::SNet(switches), recipe(1, 0.1), 64);
+    let error = setup.run(&engine(), "a", &AtomicBool::new(false), &mut |_| ()).unwrap_err().to_string();
+    assert!(error.contains("s-net: it has 2 batch norms a convolution, but the parameters 1"), "{error}");
+}
+
+#[test]
+fn smoothed_labels_train_other_weights() -> Outcome {
+    let mut setup = Setup::new(smallest(), recipe(1, 0.1), 64);
+    let (plain, smooth) = (engine(), engine());
+    setup.run(&plain, "plain", &AtomicBool::new(false), &mut |_| ())?;
+    setup.recipe.label_smoothing = 0.1;
+    setup.run(&smooth, "smooth", &AtomicBool::new(false), &mut |_| ())?;
+    assert_ne!(values(&plain)?, values(&smooth)?);
+    setup.recipe.label_smoothing = 1.0;
+    let error = setup.run(&engine(), "all", &AtomicBool::new(false), &mut |_| ()).unwrap_err().to_string();
+    assert!(error.contains("a label smoothing of 1; it must be from 0 to less than 1"), "{error}");
     Ok(())
 }
 
 #[test]
 fn a_training_that_was_killed_goes_on_from_the_last_500_steps() -> Outcome {
     let one_image = Recipe { batch: 1, ..recipe(1, 0.01) };
-    let setup = Setup::new(Goal::Subnet(graph().smallest()), one_image, 502);
+    let setup = Setup::new(smallest(), one_image, 502);
     let stop = AtomicBool::new(false);
     setup.run(&engine(), "whole", &stop, &mut |p| {
         if p.step == 502 {
@@ -112,8 +235,8 @@ fn a_training_that_was_killed_goes_on_from_the_last_500_steps() -> Outcome {
 
 #[test]
 fn validation_fills_the_accuracies_and_changes_no_weight() -> Outcome {
-    for goal in [Goal::Supernet, Goal::Subnet(graph().smallest())] {
-        let mut setup = Setup::new(goal, recipe(3, 0.1), 128);
+    for system in [supernet(), smallest()] {
+        let mut setup = Setup::new(system, recipe(3, 0.1), 128);
         let stop = AtomicBool::new(false);
         let (with, without) = (engine(), engine());
         let silent = setup.run(&without, "without", &stop, &mut |_| ())?;
@@ -124,7 +247,7 @@ fn validation_fills_the_accuracies_and_changes_no_weight() -> Outcome {
             assert_eq!(values(a)?, values(&b)?, "{name}");
         }
         assert!(silent.iter().all(|epoch| epoch.accuracy.is_none()));
-        let channels = setup.goal.channels(&graph());
+        let (_, channels) = setup.system.largest(&graph());
         recalibrate_on(&with, &channels, &setup.train, &setup.normalisation, 64)?;
         let last = evaluate(&with, &channels, &setup.search, &setup.normalisation)?.accuracy;
         assert!(history[0].accuracy.is_none() && history[1].accuracy.is_some(), "{history:?}");
@@ -135,7 +258,7 @@ fn validation_fills_the_accuracies_and_changes_no_weight() -> Outcome {
 
 #[test]
 fn a_finished_training_is_not_trained_again() -> Outcome {
-    let setup = Setup::new(Goal::Supernet, recipe(1, 0.1), 64);
+    let setup = Setup::new(supernet(), recipe(1, 0.1), 64);
     let stop = AtomicBool::new(false);
     let history = setup.run(&engine(), "a", &stop, &mut |_| ())?;
     assert_eq!(setup.run(&engine(), "a", &stop, &mut |_| panic!("no step is left"))?, history);
@@ -144,7 +267,7 @@ fn a_finished_training_is_not_trained_again() -> Outcome {
 
 #[test]
 fn a_training_that_diverges_stops_and_keeps_the_last_checkpoint() -> Outcome {
-    let setup = Setup::new(Goal::Supernet, recipe(2, 1e30), 64);
+    let setup = Setup::new(supernet(), recipe(2, 1e30), 64);
     let stop = AtomicBool::new(false);
     let stopped = setup.run(&engine(), "a", &stop, &mut |_| stop.store(true, Ordering::Relaxed));
     assert!(matches!(stopped, Err(TrainError::Stopped { .. })), "{stopped:?}");
@@ -155,22 +278,22 @@ fn a_training_that_diverges_stops_and_keeps_the_last_checkpoint() -> Outcome {
     let path = setup.path("a");
     let told = format!("{} keeps the weights after 0 epochs and 1 steps", path.display());
     assert!(error.to_string().contains(&told), "{error}");
-    assert!(error.to_string().contains("lower train.learning_rate (1000"), "{error}");
+    assert!(error.to_string().contains("lower its learning rate (1000"), "{error}");
     assert!(std::fs::read(&path)? == kept);
     Ok(())
 }
 
 #[test]
 fn a_training_that_diverges_before_its_first_checkpoint_says_that_there_is_none() {
-    let setup = Setup::new(Goal::Subnet(graph().full()), recipe(2, 1e30), 64);
+    let setup = Setup::new(System::INet(graph().full().into()), recipe(2, 1e30), 64);
     let error = setup.run(&engine(), "a", &AtomicBool::new(false), &mut |_| ()).unwrap_err().to_string();
-    assert!(error.contains("no checkpoint was written before; lower retrain.learning_rate"), "{error}");
+    assert!(error.contains("no checkpoint was written before; lower its learning rate"), "{error}");
     assert!(!setup.path("a").exists());
 }
 
 #[test]
 fn weights_that_are_no_numbers_are_never_written() -> Outcome {
-    let setup = Setup::new(Goal::Subnet(graph().full()), recipe(2, 0.1), 64);
+    let setup = Setup::new(System::INet(graph().full().into()), recipe(2, 0.1), 64);
     let engine = engine();
     let stop = AtomicBool::new(false);
     let mut kept = Vec::new();
@@ -191,7 +314,7 @@ fn weights_that_are_no_numbers_are_never_written() -> Outcome {
 
 #[test]
 fn images_of_more_classes_than_the_network_tells_are_refused() -> Outcome {
-    let setup = Setup::new(Goal::Supernet, recipe(1, 0.1), 64);
+    let setup = Setup::new(supernet(), recipe(1, 0.1), 64);
     let shape = Shape { h: 28, w: 28, c: 1 };
     let graph = network("mobilenet-v1-tiny", shape, 9, ZooOptions::default())?;
     let engine = CpuEngine::new(graph.clone(), Params::new(&graph, 1, &Device::Cpu)?, 0)?;
@@ -204,7 +327,7 @@ fn images_of_more_classes_than_the_network_tells_are_refused() -> Outcome {
 
 #[test]
 fn a_checkpoint_cut_at_any_place_is_refused_and_changes_nothing() -> Outcome {
-    let setup = Setup::new(Goal::Supernet, recipe(1, 0.1), 64);
+    let setup = Setup::new(supernet(), recipe(1, 0.1), 64);
     let stop = AtomicBool::new(false);
     setup.run(&engine(), "a", &stop, &mut |_| ())?;
     let bytes = std::fs::read(setup.path("a"))?;
@@ -222,7 +345,7 @@ fn a_checkpoint_cut_at_any_place_is_refused_and_changes_nothing() -> Outcome {
 
 #[test]
 fn a_checkpoint_of_another_recipe_is_refused() -> Outcome {
-    let mut setup = Setup::new(Goal::Supernet, recipe(1, 0.1), 64);
+    let mut setup = Setup::new(supernet(), recipe(1, 0.1), 64);
     let stop = AtomicBool::new(false);
     setup.run(&engine(), "a", &stop, &mut |_| ())?;
     setup.recipe.learning_rate = 0.2;
@@ -233,7 +356,7 @@ fn a_checkpoint_of_another_recipe_is_refused() -> Outcome {
 
 #[test]
 fn a_supernet_learns_and_its_largest_subnet_tells_test_images_apart() -> Outcome {
-    let setup = Setup::new(Goal::Supernet, recipe(6, 0.1), 1900);
+    let setup = Setup::new(supernet(), recipe(6, 0.1), 1900);
     let engine = engine();
     let history = setup.run(&engine, "a", &AtomicBool::new(false), &mut |_| ())?;
     assert!(history[5].loss < 0.7 * history[0].loss, "{history:?}");
