@@ -5,6 +5,7 @@ mod probe;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use edgeslim::board::RunFrom;
 use edgeslim::engine::DeviceChoice;
+use edgeslim::experiment::{Experiment, Lab};
 pub use probe::ProbeArgs;
 use std::path::PathBuf;
 
@@ -168,6 +169,14 @@ pub enum Command {
     /// Draws the charts and the page from the records: report/.
     #[command(after_help = "Example:\n  edgeslim report --run runs/first")]
     Report,
+    /// Makes experiments of the papers: a record and a figure each, and a page of all that are in the folder.
+    #[command(
+        after_help = "Examples:\n  edgeslim experiment switchable-bn --data /usr/share/datasets/fashion-mnist\n  \
+                            edgeslim experiment all --out docs/experiments --data cifar-10-batches-bin --threads 2\n  \
+                            edgeslim experiment all --smoke\n\n\
+                            What was trained for one experiment of a folder is not trained again for another."
+    )]
+    Experiment(ExperimentArgs),
     /// All stages in order; what is unchanged is skipped.
     #[command(after_help = "Example:\n  edgeslim run --run runs/first")]
     Run,
@@ -232,6 +241,29 @@ pub enum Show {
     },
 }
 
+/// Which experiments, and how large.
+#[derive(Debug, Args)]
+pub struct ExperimentArgs {
+    /// Their names, or `all`.
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+    /// The folder of records, figures and checkpoints; the page is FOLDER.md.
+    #[arg(long, value_name = "FOLDER", default_value = "experiments")]
+    pub out: PathBuf,
+    /// As small as it can be: whether everything works, not what comes of it.
+    #[arg(long)]
+    pub smoke: bool,
+    /// Trainings of each network, with seeds from 1.
+    #[arg(long, value_name = "N")]
+    pub seeds: Option<u64>,
+    /// Passes over the training images.
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<usize>,
+    /// Images to learn from, at most.
+    #[arg(long, value_name = "N")]
+    pub train_images: Option<usize>,
+}
+
 /// Budgets and strategies; given ones replace those of `edgeslim.toml`.
 #[derive(Debug, Args)]
 pub struct SearchArgs {
@@ -253,6 +285,25 @@ pub struct SearchArgs {
     /// `autoslim`, `uniform`, `random` or `flops`.
     #[arg(long, value_name = "NAME")]
     pub strategy: Vec<String>,
+}
+
+impl ExperimentArgs {
+    /// What repeats one of them; the data set by its name, wherever it lies.
+    pub fn command(&self, experiment: Experiment, lab: &Lab) -> String {
+        let mut command = format!("edgeslim experiment {} --data {}", experiment.name(), lab.dataset_name());
+        if self.smoke {
+            command += " --smoke";
+        }
+        let numbers = [
+            ("seeds", self.seeds.map(|n| n as usize)),
+            ("epochs", self.epochs),
+            ("train-images", self.train_images),
+        ];
+        for (flag, n) in numbers.into_iter().filter_map(|(flag, n)| Some((flag, n?))) {
+            command += &format!(" --{flag} {n}");
+        }
+        command
+    }
 }
 
 impl SearchArgs {

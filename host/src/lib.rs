@@ -6,6 +6,7 @@ pub mod config;
 pub mod dataset;
 pub mod doctor;
 pub mod engine;
+pub mod experiment;
 pub mod firmware;
 pub mod memory;
 pub mod nearest;

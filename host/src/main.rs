@@ -5,9 +5,10 @@ mod print;
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
-use cli::{BoardAction, Cli, Command, Common, Show};
+use cli::{BoardAction, Cli, Command, Common, ExperimentArgs, Show};
 use edgeslim::board::{ProbeOptions, RunFrom};
 use edgeslim::config::RunConfig;
+use edgeslim::experiment::{self, Experiment, Lab, Scale};
 use edgeslim::stage::{self, Context, Overrides};
 use edgeslim::ui::{Ui, complain, message, put};
 use edgeslim::{board, doctor, firmware, profile, run};
@@ -70,6 +71,7 @@ fn execute(cli: Cli, stop: &Arc<AtomicBool>) -> Result<()> {
             return print::path(&out, common.json);
         }
         Command::Doctor => return examine(&common),
+        Command::Experiment(ref args) => return experiments(args, &common, stop),
         Command::Networks { action: None } => return print::networks(common.json),
         Command::Networks { action: Some(Show::Show { name }) } => return print::network(&name, common.json),
         Command::Profile { layers: Some(list), out, .. } => {
@@ -95,9 +97,40 @@ fn execute(cli: Cli, stop: &Arc<AtomicBool>) -> Result<()> {
         Command::Verify => stage::verify::verify(&ctx)?,
         Command::Report => stage::report::report(&ctx)?,
         Command::Run => stage::run(&ctx)?,
-        Command::Init { .. } | Command::Boards { .. } | Command::Doctor | Command::Networks { .. } => {}
+        Command::Init { .. }
+        | Command::Boards { .. }
+        | Command::Doctor
+        | Command::Experiment(_)
+        | Command::Networks { .. } => {}
     }
     print::result(&ctx, &command, common.json)
+}
+
+/// Makes experiments one after the other, and the page anew after each.
+fn experiments(args: &ExperimentArgs, common: &Common, stop: &Arc<AtomicBool>) -> Result<()> {
+    let asked: Vec<Experiment> = match args.names.as_slice() {
+        [all] if all == "all" => Experiment::ALL.to_vec(),
+        names => names.iter().map(|name| name.parse()).collect::<Result<_, _>>()?,
+    };
+    let scale = if args.smoke { Scale::smoke() } else { Scale::full() };
+    let scale = Scale {
+        seeds: args.seeds.map_or(scale.seeds, |n| (1..=n).collect()),
+        epochs: args.epochs.unwrap_or(scale.epochs),
+        train_images: args.train_images.unwrap_or(scale.train_images),
+        ..scale
+    };
+    let dataset = common.data.as_deref().unwrap_or("embedded");
+    let ui = if common.json { Ui::Script } else { Ui::People };
+    let lab = Lab::open(dataset, scale, args.out.clone(), common.threads, (ui, Arc::clone(stop)))?;
+    let mut records = Vec::new();
+    for experiment in asked {
+        records.push(experiment::run(experiment, &lab, &args.command(experiment, &lab))?);
+        lab.write_page()?;
+        if !common.json {
+            print::experiment(&records[records.len() - 1], &lab)?;
+        }
+    }
+    if common.json { print::experiments(&records) } else { Ok(()) }
 }
 
 fn overrides(common: &Common) -> Overrides {

@@ -5,10 +5,12 @@ use anyhow::{Context as _, Result};
 use cost_tables::table::CostTable;
 use edgeslim::board::{BoardFile, Unit};
 use edgeslim::doctor::Check;
+use edgeslim::experiment::Lab;
 use edgeslim::network::zoo::{self, Task, ZooOptions};
 use edgeslim::network::{self, Shape, lower::lower};
 use edgeslim::stage::Context;
 use edgeslim::ui::put;
+use reports::experiment::ExperimentRecord;
 use reports::record::{self, Budget, Resource, Summary, SummaryCandidate, TrainRecord, WidthRecord};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -46,6 +48,25 @@ pub fn board(board: &BoardFile, as_json: bool) -> Result<()> {
     }
     put(format_args!("{}", toml::to_string(board)?))?;
     Ok(())
+}
+
+/// What an experiment found, and where its figure lies.
+pub fn experiment(record: &ExperimentRecord, lab: &Lab) -> Result<()> {
+    line!("{}: {}", record.name, record.title);
+    for finding in &record.findings {
+        let found = match finding.found.half() {
+            Some(half) => format!("{:+.2} ± {half:.2}", finding.found.mean),
+            None => format!("{:+.2}", finding.found.mean),
+        };
+        line!("  {}: {} ({found}; {})", finding.claim, finding.verdict(), finding.quantity);
+    }
+    line!("  {}", lab.dir.join(format!("{}.png", record.name)).display());
+    Ok(())
+}
+
+/// All records.
+pub fn experiments(records: &[ExperimentRecord]) -> Result<()> {
+    value(&json!(records))
 }
 
 /// One check of `doctor`, a line.

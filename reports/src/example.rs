@@ -65,6 +65,7 @@ fn training(name: &str, n: usize, best: f64) -> TrainingRecord {
             accuracy,
             lr: 0.1,
             train_error: None,
+            accuracies: vec![],
         }
     };
     TrainingRecord { name: name.into(), epochs: (1..=n).map(epoch).collect() }

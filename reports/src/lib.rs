@@ -5,7 +5,9 @@ pub mod chart;
 mod check;
 #[doc(hidden)]
 pub mod example;
+pub mod experiment;
 pub mod figures;
+pub mod interval;
 pub mod page;
 pub mod record;
 mod summary;

@@ -37,7 +37,7 @@ pub struct Data {
 pub fn series(records: &[Record]) -> Result<Data, ChartError> {
     let dot = |name: &str, figure| {
         let found = difference(records, name, Of::Mean, figure)?;
-        Some(Dot { name: name.to_owned(), mean: found.mean, half: found.half? })
+        Some(Dot { name: name.to_owned(), mean: found.mean, half: found.half()? })
     };
     let names = variants::all().into_iter().map(|(name, _)| name).filter(|name| *name != BASELINE);
     let mut dots: Vec<(Dot, Dot)> =

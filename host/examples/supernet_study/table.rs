@@ -1,8 +1,9 @@
 //! The study's table, in Markdown.
 
 use crate::records::Record;
-use crate::statistics::{Figure, Interval, Of, difference, level};
+use crate::statistics::{Figure, Of, difference, level};
 use crate::variants::{self, BASELINE};
+use reports::interval::Interval;
 
 /// Columns: what is compared, by which figure, with so many decimals.
 const COLUMNS: [(Of, Figure, usize); 6] = [
@@ -44,7 +45,8 @@ enum Sign {
 
 /// `+0.31 ± 0.12`, in bold where the interval of a difference leaves out zero.
 fn shown(interval: Option<Interval>, decimals: usize, sign: Sign) -> String {
-    let Some(Interval { mean, half }) = interval else { return String::new() };
+    let Some(interval) = interval else { return String::new() };
+    let (mean, half) = (interval.mean, interval.half());
     let text = match (sign, half) {
         (Sign::Free, None) => format!("{mean:.decimals$}"),
         (Sign::Free, Some(half)) => format!("{mean:.decimals$} ± {half:.decimals$}"),
@@ -64,7 +66,8 @@ mod tests {
 
     #[test]
     fn a_difference_is_bold_where_its_interval_leaves_out_zero() {
-        let interval = |mean, half| Some(Interval { mean, half: Some(half) });
+        let interval =
+            |mean: f64, half: f64| Some(Interval { mean, ends: Some([mean - half, mean + half]), n: 3 });
         assert_eq!(shown(interval(-0.5, 0.2), 2, Sign::Always), "**−0.50 ± 0.20**");
         assert_eq!(shown(interval(0.5, 0.6), 2, Sign::Always), "+0.50 ± 0.60");
         assert_eq!(shown(interval(80.0, 0.6), 2, Sign::Free), "80.00 ± 0.60");

@@ -6,7 +6,9 @@ use crate::dataset::Augment;
 use crate::engine::Engine;
 use crate::network::lower::lower;
 use crate::run::Stage;
-use crate::train::{self, Calibration, Progress, System, TrainError, Training, Validation, evaluate_widths};
+use crate::train::{
+    self, Calibration, Networks, Progress, System, TrainError, Training, Validation, evaluate_widths,
+};
 use anyhow::{Context as _, Result};
 use indicatif::HumanBytes;
 use reports::record::{self, EpochRecord, TrainRecord, TrainingRecord, WidthRecord};
@@ -119,6 +121,7 @@ pub(super) fn fit(
         images: &ctx.data.search,
         every: recipe.epochs.div_ceil(VALIDATIONS),
         recalibration_images: ctx.config.search.recalibration_images,
+        networks: Networks::Largest,
     };
     let training = Training {
         system,

@@ -24,7 +24,7 @@ pub use sandwich::Sandwich;
 pub use step::Step;
 pub use switches::{BatchNorm, Switches};
 pub use system::{System, Width};
-pub use training::{Progress, Training, Validation, train};
+pub use training::{Networks, Progress, Training, Validation, train};
 pub use widths::{Calibrated, Calibration, calibrate_widths, evaluate_widths};
 
 #[cfg(test)]

@@ -6,7 +6,10 @@ use super::plain::plain_step;
 use super::sandwich::{random_ratio, random_subnet, sandwich_step};
 use super::schedule::cosine_with_warm_up;
 use super::switches::switches_step;
-use super::{NesterovSgd, SgdParams, Step, System, TrainError, evaluate, recalibrate_on, smooth_labels};
+use super::{
+    Calibration, NesterovSgd, SgdParams, Step, System, TrainError, evaluate, evaluate_widths, recalibrate_on,
+    smooth_labels,
+};
 use crate::config::Recipe;
 use crate::dataset::{Augment, Normalisation, SearchSplit, TrainSplit, one_hot};
 use crate::engine::Engine;
@@ -14,6 +17,7 @@ use candle_nn::Optimizer as _;
 use rand::{SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
 use reports::record::EpochRecord;
+use serde::Serialize;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -32,6 +36,18 @@ pub struct Validation<'a> {
     pub every: usize,
     /// Training images of the recalibration before it.
     pub recalibration_images: usize,
+    /// Whose accuracies.
+    pub networks: Networks,
+}
+
+/// Networks of a system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Networks {
+    /// The largest.
+    Largest,
+    /// All that tell how well it was trained, see [`System::widths`].
+    All,
 }
 
 /// What a training is made of.
@@ -198,10 +214,12 @@ impl<'a> Run<'a> {
                 self.save()?;
             }
         }
+        let (accuracy, accuracies) = self.accuracies(epoch)?;
         let record = EpochRecord {
             epoch,
             loss: self.state.loss_sum / self.steps as f64,
-            accuracy: self.accuracy(epoch)?,
+            accuracy,
+            accuracies,
             lr: self.sgd.learning_rate(),
             train_error: Some(self.state.n_wrong as f64 / (self.steps * self.batch) as f64),
         };
@@ -234,15 +252,27 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// On the validation images after `epoch` epochs, where it is due.
-    fn accuracy(&self, epoch: usize) -> Result<Option<f64>, TrainError> {
+    /// On the validation images after `epoch` epochs, where it is due: of the largest, and of all networks that were asked
+    /// for.
+    fn accuracies(&self, epoch: usize) -> Result<(Option<f64>, Vec<f64>), TrainError> {
         let Training { system, recipe, data, normalisation, validation, .. } = *self.training;
         let due = |v: &Validation<'_>| epoch.is_multiple_of(v.every.max(1)) || epoch == recipe.epochs;
-        let Some(validation) = validation.filter(due) else { return Ok(None) };
-        let (switch, channels) = system.largest(self.engine.graph());
-        self.engine.set_switch(switch)?;
-        recalibrate_on(self.engine, &channels, data, normalisation, validation.recalibration_images)?;
-        Ok(Some(evaluate(self.engine, &channels, validation.images, normalisation)?.accuracy))
+        let Some(Validation { images, recalibration_images, networks, .. }) = validation.filter(due) else {
+            return Ok((None, vec![]));
+        };
+        let (engine, graph) = (self.engine, self.engine.graph());
+        let (switch, largest) = system.largest(graph);
+        if networks == Networks::All {
+            let widths = system.widths(graph);
+            let calibration = Calibration { data, normalisation, n_images: recalibration_images };
+            let found = evaluate_widths(engine, system, &widths, images, calibration)?;
+            let accuracies: Vec<f64> = found.iter().map(|evaluation| evaluation.accuracy).collect();
+            let place = widths.iter().position(|width| width.channels == largest);
+            return Ok((place.map(|place| accuracies[place]), accuracies));
+        }
+        engine.set_switch(switch)?;
+        recalibrate_on(engine, &largest, data, normalisation, recalibration_images)?;
+        Ok((Some(evaluate(engine, &largest, images, normalisation)?.accuracy), vec![]))
     }
 
     /// Writes the checkpoint if one is asked for, unless a weight is no number.
@@ -324,7 +354,8 @@ impl Pace<'_> {
 /// What two trainings must share for one to go on from the other's checkpoint.
 fn identity(engine: &dyn Engine, training: &Training<'_>) -> String {
     let Training { system, recipe, augment, data, normalisation, seed, validation } = training;
-    let validation = validation.map(|v| (v.images.images().digest(), v.every, v.recalibration_images));
+    let validation =
+        validation.map(|v| (v.images.images().digest(), v.every, v.recalibration_images, v.networks));
     let images = data.images().digest();
     let parts = (engine.graph(), system, recipe, augment, images, normalisation, seed, validation);
     serde_json::to_string(&parts).expect("plain data becomes JSON")

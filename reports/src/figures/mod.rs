@@ -2,6 +2,7 @@
 
 pub mod accuracy_latency;
 pub mod channels;
+pub mod experiment;
 pub mod latency_macs;
 pub mod predicted_measured;
 pub mod training;

@@ -96,7 +96,8 @@ mod tests {
 
     #[test]
     fn accuracies_are_in_percent_and_only_where_evaluated() {
-        let at = |epoch, accuracy| EpochRecord { epoch, loss: 1.0, accuracy, lr: 0.1, train_error: None };
+        let at =
+            |epoch, accuracy| EpochRecord { epoch, loss: 1.0, accuracy, lr: 0.1, ..EpochRecord::default() };
         let epochs = vec![at(1, None), at(2, Some(0.5))];
         let trainings = vec![TrainingRecord { name: "supernet".into(), epochs }];
         let data = series(&RunRecord { trainings, ..Default::default() }).unwrap();

@@ -54,7 +54,7 @@ pub struct TrainingRecord {
 }
 
 /// One epoch of a training.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// Number of the epoch, from 1.
     pub epoch: usize,
@@ -67,4 +67,7 @@ pub struct EpochRecord {
     /// Share of the epoch's training images, as they were augmented, that the largest network got wrong in its step.
     #[serde(default)]
     pub train_error: Option<f64>,
+    /// Accuracies on the search split of all networks of the system, in its order, if they were evaluated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accuracies: Vec<f64>,
 }

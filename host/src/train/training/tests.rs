@@ -79,6 +79,7 @@ struct Setup {
     search: SearchSplit,
     /// Epochs between validations, if any.
     every: Option<usize>,
+    networks: Networks,
     normalisation: Normalisation,
     recipe: Recipe,
     system: System,
@@ -97,7 +98,16 @@ impl Setup {
 
     fn on((train, search): (TrainSplit, SearchSplit), system: System, recipe: Recipe) -> Setup {
         let normalisation = Normalisation::of(&train);
-        Setup { train, search, every: None, normalisation, recipe, system, dir: tempfile::tempdir().unwrap() }
+        Setup {
+            train,
+            search,
+            every: None,
+            networks: Networks::Largest,
+            normalisation,
+            recipe,
+            system,
+            dir: tempfile::tempdir().unwrap(),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -105,8 +115,12 @@ impl Setup {
     }
 
     fn training(&self) -> Training<'_> {
-        let validation =
-            self.every.map(|every| Validation { images: &self.search, every, recalibration_images: 64 });
+        let validation = self.every.map(|every| Validation {
+            images: &self.search,
+            every,
+            recalibration_images: 64,
+            networks: self.networks,
+        });
         Training {
             validation,
             system: &self.system,
