@@ -115,6 +115,44 @@ pub fn render(
     Ok(write_atomically(&png, path)?)
 }
 
+/// Draws a white figure and writes it as SVG, atomically. Its letters are the reader's, of the embedded font or one of
+/// its widths.
+///
+/// # Errors
+/// [`ChartError`] of the drawing, or if `path` can't be written.
+pub fn render_svg(
+    path: &Path,
+    size: (u32, u32),
+    draw: impl FnOnce(&DrawingArea<SVGBackend, Shift>) -> Result<(), ChartError>,
+) -> Result<(), ChartError> {
+    register_font();
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        area.fill(&WHITE)?;
+        draw(&area)?;
+        area.present()?;
+    }
+    let svg = svg.replace(&format!("\"{FONT}\""), &format!("\"{FONT}, Verdana, sans-serif\""));
+    Ok(write_atomically(svg.as_bytes(), path)?)
+}
+
+/// Width of `string` in the embedded font, pixels.
+pub fn width_of(string: &str, size: u32) -> i32 {
+    register_font();
+    let font = (FONT, size).into_font();
+    font.box_size(string).map_or(0, |(width, _)| width as i32)
+}
+
+/// The last `n_letters` of `name`, after an ellipsis if there are more.
+pub fn shortened(name: &str, n_letters: usize) -> String {
+    let n = name.chars().count();
+    if n <= n_letters {
+        return name.into();
+    }
+    format!("…{}", name.chars().skip(n + 1 - n_letters).collect::<String>())
+}
+
 fn register_font() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

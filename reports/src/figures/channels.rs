@@ -7,7 +7,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::axes::si;
 use crate::chart::{
-    Area, Caption, ChartError, GREY, INK, Marker, PALE, PALETTE, SIZE, centred, header, render, text,
+    Area, Caption, ChartError, GREY, INK, Marker, PALE, PALETTE, SIZE, centred, header, render, shortened,
+    text,
 };
 use crate::record::RunRecord;
 
@@ -150,15 +151,6 @@ fn draw_names(area: &Area, units: &[String], top: i32, names: Names) -> Result<(
         }
     }
     Ok(())
-}
-
-/// The last `n_letters` of `name`, after an ellipsis if there are more.
-fn shortened(name: &str, n_letters: usize) -> String {
-    let n = name.chars().count();
-    if n <= n_letters {
-        return name.into();
-    }
-    format!("…{}", name.chars().skip(n + 1 - n_letters).collect::<String>())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ pub mod accuracy_latency;
 pub mod channels;
 pub mod experiment;
 pub mod latency_macs;
+pub mod network;
 pub mod predicted_measured;
 pub mod training;
 pub mod training_widths;
