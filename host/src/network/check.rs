@@ -1,6 +1,8 @@
 //! The rules that a [`Graph`] keeps; everything downstream relies on them.
 
-use super::graph::{Conv, ConvKind, Graph, Linear, Node, NodeId, NodeOp, Unit, UnitId};
+mod rule;
+
+use super::graph::{Conv, Graph, Linear, Node, NodeId, NodeOp, UnitId};
 use super::width::Width;
 use std::collections::{BTreeSet, HashSet};
 
@@ -11,11 +13,25 @@ const MAX_WEIGHTS: u64 = 1 << 26;
 /// The most pairs of input and output bins over all nodes: at a hundred layers a second they take half a day.
 const MAX_BIN_PAIRS: u64 = 1 << 22;
 
-/// The first rule that a graph breaks.
+/// Index of a node or unit that nothing has: what reads it is checked as far as it can be.
+pub(super) const UNKNOWN: usize = usize::MAX;
+
+/// What breaks a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// The network as a whole.
+    Network,
+    /// A unit.
+    Unit(UnitId),
+    /// A node.
+    Node(NodeId),
+}
+
+/// A rule that a graph breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GraphError {
     /// Order or kind of the nodes.
-    #[error("network `{network}`: node 0 is the only input and the last node is the only head")]
+    #[error("network `{network}`: the image is the only input, and the last node is the only head")]
     Ends {
         /// Name of the network.
         network: String,
@@ -34,8 +50,8 @@ pub enum GraphError {
         /// Index that it reads.
         input: NodeId,
     },
-    /// A node that nothing reads: it would cost time on the board and give no gradient.
-    #[error("node `{node}` is read by no other; remove it")]
+    /// A node that does not reach the head: it would cost time on the board and give no gradient.
+    #[error("node `{node}` does not reach the head, through whatever reads it; remove it, or read it")]
     Unread {
         /// The node.
         node: String,
@@ -51,12 +67,14 @@ pub enum GraphError {
         n_units: usize,
     },
     /// An operator whose channels are not tied to its inputs' as it needs them.
-    #[error("node `{node}`: {rule}")]
+    #[error("node `{node}`: {rule}{found}")]
     Untied {
         /// The node.
         node: String,
         /// What must hold.
         rule: &'static str,
+        /// What is there instead, after a semicolon; or nothing.
+        found: String,
     },
     /// Kernel, stride, padding or plane that no layer can have.
     #[error(
@@ -102,31 +120,48 @@ pub enum GraphError {
     Input,
 }
 
+/// What is known of the outputs of the nodes so far: of a node that breaks a rule, not everything.
+#[derive(Default)]
+struct Outputs {
+    widths: Vec<Option<Width>>,
+    planes: Vec<Option<(usize, usize)>>,
+}
+
+type Mistakes = Vec<(Place, GraphError)>;
+
 impl Graph {
     /// Checks order, names, tied units, bins and shapes.
     ///
     /// # Errors
     /// [`GraphError`] with the first rule that the graph breaks.
     pub fn check(&self) -> Result<(), GraphError> {
+        self.mistakes().into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// All rules that the graph breaks, and where. What follows from a mistake alone is none: a sum of a node that
+    /// has no known plane is not compared.
+    pub fn mistakes(&self) -> Vec<(Place, GraphError)> {
+        let mut found = Mistakes::new();
         let small = |n: usize, limit: usize| n > 0 && n <= limit;
         let Graph { input, classes, .. } = self;
         if !small(input.h, 255) || !small(input.w, 255) || !small(input.c, 65535) || !small(*classes, 65535) {
-            return Err(GraphError::Input);
+            found.push((Place::Network, GraphError::Input));
         }
-        self.check_counts()?;
-        self.check_ends()?;
-        unique(self.nodes.iter().map(|n| &n.name))?;
-        unique(self.units.iter().map(|u| &u.name))?;
-        self.check_bins()?;
-        self.check_nodes()?;
-        at_most(&self.name, "pairs of bins to measure", self.bin_pairs(), MAX_BIN_PAIRS)?;
-        at_most(
-            &self.name,
-            "weights and biases at the widest",
-            self.counts(&self.widest()).params,
-            MAX_WEIGHTS,
-        )?;
-        self.check_read()
+        for (what, n) in [("nodes", self.nodes.len()), ("units", self.units.len())] {
+            found.extend(at_most(&self.name, what, n as u64, MAX_NODES).err().map(|e| (Place::Network, e)));
+        }
+        if !found.is_empty() {
+            return found;
+        }
+        self.check_ends(&mut found);
+        repeated(self.nodes.iter().map(|n| &n.name), Place::Node, &mut found);
+        repeated(self.units.iter().map(|u| &u.name), Place::Unit, &mut found);
+        self.check_nodes(&mut found);
+        if found.is_empty() {
+            self.check_sizes(&mut found);
+        }
+        self.check_read(&mut found);
+        found
     }
 
     /// Whether the head reads the node, directly or through others.
@@ -140,17 +175,25 @@ impl Graph {
         read
     }
 
-    fn check_read(&self) -> Result<(), GraphError> {
-        let inner = |node: &Node| !matches!(node.op, NodeOp::Input | NodeOp::Head { .. });
-        match self.nodes.iter().zip(self.is_read()).find(|(node, read)| !read && inner(node)) {
-            Some((node, _)) => Err(GraphError::Unread { node: node.name.clone() }),
-            None => Ok(()),
+    /// Where all inputs are known and stand before their readers.
+    fn check_read(&self, found: &mut Mistakes) {
+        let ordered = |(id, node): (NodeId, &Node)| node.op.inputs().iter().all(|&input| input < id);
+        let has_head = self.nodes.iter().any(|node| matches!(node.op, NodeOp::Head { .. }));
+        if !has_head || !self.nodes.iter().enumerate().all(ordered) {
+            return;
+        }
+        for (id, (node, read)) in self.nodes.iter().zip(self.is_read()).enumerate() {
+            if !read && !matches!(node.op, NodeOp::Input | NodeOp::Head { .. }) {
+                found.push((Place::Node(id), GraphError::Unread { node: node.name.clone() }));
+            }
         }
     }
 
-    fn check_counts(&self) -> Result<(), GraphError> {
-        at_most(&self.name, "nodes", self.nodes.len() as u64, MAX_NODES)?;
-        at_most(&self.name, "units", self.units.len() as u64, MAX_NODES)
+    fn check_sizes(&self, found: &mut Mistakes) {
+        let pairs = at_most(&self.name, "pairs of bins to measure", self.bin_pairs(), MAX_BIN_PAIRS);
+        let params = self.counts(&self.widest()).params;
+        let weights = at_most(&self.name, "weights and biases at the widest", params, MAX_WEIGHTS);
+        found.extend([pairs, weights].into_iter().filter_map(Result::err).map(|e| (Place::Network, e)));
     }
 
     /// Choices of bins of input and output, summed over the nodes: no more layers than these are ever measured.
@@ -165,62 +208,84 @@ impl Graph {
         self.nodes.iter().enumerate().map(pairs).fold(0, u64::saturating_add)
     }
 
-    fn check_ends(&self) -> Result<(), GraphError> {
+    fn check_ends(&self, found: &mut Mistakes) {
         let last = self.nodes.len().saturating_sub(1);
-        let placed = self.nodes.iter().enumerate().all(|(i, node)| {
-            matches!(node.op, NodeOp::Input) == (i == 0)
-                && matches!(node.op, NodeOp::Head { .. }) == (i == last)
-        });
-        if placed && last > 0 { Ok(()) } else { Err(GraphError::Ends { network: self.name.clone() }) }
-    }
-
-    fn check_bins(&self) -> Result<(), GraphError> {
-        for unit in &self.units {
-            let err = |rule| Err(GraphError::Bins { unit: unit.name.clone(), rule });
-            if unit.bins.is_empty() || unit.bins[0] == 0 || unit.max() > 65535 {
-                return err("there is at least one bin, and each is between 1 and 65535 channels");
-            }
-            if !unit.bins.is_sorted_by(|a, b| a < b) {
-                return err("bins are ascending");
-            }
-            if !unit.bins.contains(&unit.full) {
-                return err("the full count (x1.0) is one of the bins");
-            }
+        let is_head = |node: &Node| matches!(node.op, NodeOp::Head { .. });
+        // A last node that reads nothing known may be meant for a head.
+        let may_be_head = |node: &Node| is_head(node) || node.op.inputs().contains(&UNKNOWN);
+        let misplaced = |&id: &NodeId| {
+            let node = &self.nodes[id];
+            matches!(node.op, NodeOp::Input) != (id == 0) || (is_head(node) && id != last)
+        };
+        let mut places: Vec<Place> = (0..self.nodes.len()).filter(misplaced).map(Place::Node).collect();
+        if places.is_empty() && (last == 0 || !may_be_head(&self.nodes[last])) {
+            places.push(if last == 0 { Place::Network } else { Place::Node(last) });
         }
-        Ok(())
+        let ends = |place| (place, GraphError::Ends { network: self.name.clone() });
+        found.extend(places.into_iter().map(ends));
     }
 
-    fn check_nodes(&self) -> Result<(), GraphError> {
-        let mut widths: Vec<Width> = Vec::new();
-        let mut planes: Vec<(usize, usize)> = Vec::new();
+    fn check_nodes(&self, found: &mut Mistakes) {
+        let bins: Vec<_> = (0..self.units.len()).filter_map(|unit| self.bins_error(unit)).collect();
+        let bins_hold = bins.is_empty();
+        found.extend(bins);
+        let mut outputs = Outputs::default();
         for (id, node) in self.nodes.iter().enumerate() {
-            if let Some(&input) = node.op.inputs().iter().find(|&&i| i >= id) {
-                return Err(GraphError::Order { node: node.name.clone(), input });
-            }
-            self.check_units(node)?;
-            if let Some(rule) = broken_rule(&node.op, &widths, &planes, &self.units) {
-                return Err(GraphError::Untied { node: node.name.clone(), rule });
-            }
-            let width = node.op.width(self, &widths);
-            if !width.is_small() || width.count(&self.widest()) > 65535 {
-                return Err(GraphError::Untied {
-                    node: node.name.clone(),
-                    rule: "a node has at most 65535 channels",
+            let (width, plane) = if let Err(error) = self.check_references(id, node) {
+                found.push((Place::Node(id), error));
+                (None, None)
+            } else {
+                let mut tell = |error| found.push((Place::Node(id), error));
+                let broken = rule::broken(self, node, &outputs, bins_hold);
+                let width = if broken.is_none() { node.op.width(self, &outputs.widths) } else { None };
+                broken.into_iter().for_each(&mut tell);
+                let width = width.filter(|width| {
+                    let fits = width.is_small() && !(bins_hold && width.count(&self.widest()) > 65535);
+                    if !fits {
+                        let rule = "a node has at most 65535 channels";
+                        tell(GraphError::Untied { node: node.name.clone(), rule, found: String::new() });
+                    }
+                    fits
                 });
-            }
-            widths.push(width);
-            planes.push(self.plane(node, &planes)?);
+                (
+                    width,
+                    self.plane(node, &outputs.planes).unwrap_or_else(|error| {
+                        tell(error);
+                        None
+                    }),
+                )
+            };
+            outputs.widths.push(width);
+            outputs.planes.push(plane);
         }
-        Ok(())
     }
 
-    fn check_units(&self, node: &Node) -> Result<(), GraphError> {
+    fn bins_error(&self, id: UnitId) -> Option<(Place, GraphError)> {
+        let unit = &self.units[id];
+        let (first, last) = (unit.bins.first().unwrap_or(&0), unit.bins.last().unwrap_or(&0));
+        let rule = if *first == 0 || *last > 65535 {
+            "there is at least one bin, and each is between 1 and 65535 channels"
+        } else if !unit.bins.is_sorted_by(|a, b| a < b) {
+            "bins are ascending"
+        } else if !unit.bins.contains(&unit.full) {
+            "the full count (x1.0) is one of the bins"
+        } else {
+            return None;
+        };
+        Some((Place::Unit(id), GraphError::Bins { unit: unit.name.clone(), rule }))
+    }
+
+    /// Whether a node reads what stands before it, and names units that there are.
+    fn check_references(&self, id: NodeId, node: &Node) -> Result<(), GraphError> {
+        if let Some(&input) = node.op.inputs().iter().find(|&&input| input >= id) {
+            return Err(GraphError::Order { node: node.name.clone(), input });
+        }
         let (NodeOp::Conv(Conv { units, .. }) | NodeOp::Linear(Linear { units, .. })) = &node.op else {
             return Ok(());
         };
         if units.is_empty() {
             let rule = "a convolution or linear layer has at least one unit";
-            return Err(GraphError::Untied { node: node.name.clone(), rule });
+            return Err(GraphError::Untied { node: node.name.clone(), rule, found: String::new() });
         }
         let n_units = self.units.len();
         match units.iter().find(|&&unit| unit >= n_units) {
@@ -229,172 +294,51 @@ impl Graph {
         }
     }
 
-    fn plane(&self, node: &Node, planes: &[(usize, usize)]) -> Result<(usize, usize), GraphError> {
+    /// The plane of a node's output, as far as it is known.
+    fn plane(
+        &self,
+        node: &Node,
+        planes: &[Option<(usize, usize)>],
+    ) -> Result<Option<(usize, usize)>, GraphError> {
         match &node.op {
-            NodeOp::Input => Ok((self.input.h, self.input.w)),
-            NodeOp::Linear(_) | NodeOp::GlobalAverage { .. } | NodeOp::Head { .. } => Ok((1, 1)),
+            NodeOp::Input => Ok(Some((self.input.h, self.input.w))),
+            NodeOp::Linear(_) | NodeOp::GlobalAverage { .. } | NodeOp::Head { .. } => Ok(Some((1, 1))),
             op => {
-                let (h, w) = planes[op.inputs()[0]];
-                let Some(window) = op.window() else { return Ok((h, w)) };
+                let Some((h, w)) = planes[op.inputs()[0]] else { return Ok(None) };
+                let Some(window) = op.window() else { return Ok(Some((h, w))) };
                 let fits = |plane: &(usize, usize)| plane.0 <= 255 && plane.1 <= 255;
                 let plane = if window.is_valid() { window.positions((h, w)).filter(fits) } else { None };
                 let (kernel, stride) = (window.kernel, window.stride);
-                plane.ok_or_else(|| GraphError::Plane {
+                let refused = || GraphError::Plane {
                     node: node.name.clone(),
                     kernel_h: kernel.h,
                     kernel_w: kernel.w,
                     stride,
                     h,
                     w,
-                })
+                };
+                plane.map(Some).ok_or_else(refused)
             }
         }
     }
 }
 
-/// The rule about its inputs that an operator breaks.
-fn broken_rule(
-    op: &NodeOp,
-    widths: &[Width],
-    planes: &[(usize, usize)],
-    units: &[Unit],
-) -> Option<&'static str> {
-    let even = |width: &Width, n: usize| width.is_multiple_of(n, units);
-    let (holds, rule) = match op {
-        NodeOp::Conv(Conv { kind: ConvKind::Depthwise, input, units, .. }) => {
-            (Width::sum(units) == widths[*input], "a depthwise convolution has the unit of its input")
-        }
-        NodeOp::Conv(Conv { kind: ConvKind::Grouped { groups }, input, units, .. }) => (
-            *groups >= 2 && even(&widths[*input], *groups) && even(&Width::sum(units), *groups),
-            "a grouped convolution has at least 2 groups, and every bin of the units of its input and output is a multiple of them",
-        ),
-        NodeOp::Linear(Linear { input, .. }) => (
-            planes[*input] == (1, 1),
-            "a linear layer reads planes of one pixel; put a global average before it",
-        ),
-        NodeOp::Add { a, b, .. } => (
-            !widths[*a].is_constant() && widths[*a] == widths[*b] && planes[*a] == planes[*b],
-            "the terms of a sum have one unit and one plane",
-        ),
-        NodeOp::Concat { a, b } => (planes[*a] == planes[*b], "the parts of a concatenation have one plane"),
-        NodeOp::Shuffle { input, groups } => (
-            *groups >= 2 && even(&widths[*input], *groups),
-            "a channel shuffle has at least 2 groups, and every bin of its input's units is a multiple of them",
-        ),
-        NodeOp::Split { input, part, parts } => (
-            *parts >= 2 && part < parts && even(&widths[*input], *parts),
-            "a channel split has at least 2 parts, takes one of them, and every bin of its input's units is a multiple of them",
-        ),
-        NodeOp::Scale { input, gate } => (
-            widths[*input] == widths[*gate] && planes[*gate] == (1, 1),
-            "a gate has the unit of what it scales and a plane of one pixel",
-        ),
-        NodeOp::Input
-        | NodeOp::Conv(_)
-        | NodeOp::Pool(_)
-        | NodeOp::GlobalAverage { .. }
-        | NodeOp::Head { .. } => return None,
-    };
-    (!holds).then_some(rule)
-}
-
-pub(super) fn at_most(network: &str, what: &'static str, found: u64, most: u64) -> Result<(), GraphError> {
+fn at_most(network: &str, what: &'static str, found: u64, most: u64) -> Result<(), GraphError> {
     if found <= most {
         return Ok(());
     }
     Err(GraphError::TooMany { network: network.to_owned(), what, found, most })
 }
 
-fn unique<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), GraphError> {
+/// Tells each name that stood before.
+fn repeated<'a>(names: impl Iterator<Item = &'a String>, place: fn(usize) -> Place, found: &mut Mistakes) {
     let mut seen = HashSet::new();
-    for name in names {
+    for (i, name) in names.enumerate() {
         if !seen.insert(name) {
-            return Err(GraphError::DuplicateName { name: name.clone() });
+            found.push((place(i), GraphError::DuplicateName { name: name.clone() }));
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::network::{Shape, zoo};
-
-    fn resnet() -> Graph {
-        zoo::network("resnet-8", Shape { h: 32, w: 32, c: 3 }, 10, zoo::ZooOptions::default()).unwrap()
-    }
-
-    #[test]
-    fn bins_that_miss_the_full_count_are_refused() {
-        let mut graph = resnet();
-        graph.units[0].full = 9;
-        assert!(matches!(graph.check(), Err(GraphError::Bins { .. })));
-    }
-
-    #[test]
-    fn a_sum_of_different_units_is_refused() {
-        let mut graph = resnet();
-        let add = graph.nodes.iter_mut().find(|n| matches!(n.op, NodeOp::Add { .. })).unwrap();
-        let NodeOp::Add { b, .. } = &mut add.op else { unreachable!() };
-        *b = 2;
-        assert!(matches!(graph.check(), Err(GraphError::Untied { .. })));
-    }
-
-    #[test]
-    fn a_node_that_nothing_reads_is_refused_by_name() {
-        // Stem, depthwise and pointwise; the head reads the depthwise.
-        let mut graph =
-            zoo::network("mobilenet-v1-tiny", Shape { h: 28, w: 28, c: 1 }, 10, zoo::ZooOptions::default())
-                .unwrap();
-        let last = graph.nodes.len() - 1;
-        let NodeOp::Head { input } = &mut graph.nodes[last].op else { unreachable!() };
-        *input -= 1;
-        let node = graph.nodes[last - 1].name.clone();
-        assert_eq!(graph.check(), Err(GraphError::Unread { node }));
-    }
-
-    #[test]
-    fn a_node_cannot_read_a_later_one() {
-        let mut graph = resnet();
-        let NodeOp::Conv(conv) = &mut graph.nodes[1].op else { unreachable!() };
-        conv.input = 5;
-        assert!(matches!(graph.check(), Err(GraphError::Order { input: 5, .. })));
-    }
-
-    #[test]
-    fn padding_cannot_grow_a_plane_beyond_what_a_pool_covers() {
-        let mut graph = resnet();
-        let NodeOp::Conv(conv) = &mut graph.nodes[1].op else { unreachable!() };
-        (conv.kernel, conv.padding) = (crate::network::Kernel::square(200), device_bench::Padding::all(199));
-        assert_eq!(graph.check(), Ok(()), "32 + 2 * 199 - 200 + 1 = 231");
-        let NodeOp::Conv(conv) = &mut graph.nodes[2].op else { unreachable!() };
-        (conv.kernel, conv.padding) = (crate::network::Kernel::square(200), device_bench::Padding::all(199));
-        assert!(matches!(graph.check(), Err(GraphError::Plane { h: 231, .. })));
-    }
-
-    #[test]
-    fn networks_that_no_memory_holds_are_refused_by_what_they_have_too_much_of() {
-        let refused = |change: fn(&mut Graph)| {
-            let mut graph = resnet();
-            change(&mut graph);
-            graph.check().unwrap_err().to_string()
-        };
-        let message = refused(|graph| graph.units = vec![graph.units[0].clone(); 3000]);
-        assert!(message.contains("3000 units"), "{message}");
-        let message = refused(|graph| graph.units.iter_mut().for_each(|u| u.bins = (1..=4000).collect()));
-        assert!(message.contains("pairs of bins"), "{message}");
-        let message = refused(|graph| graph.units.iter_mut().for_each(|u| u.bins = vec![u.full, 60_000]));
-        assert!(message.contains("weights and biases"), "{message}");
-        let mut graph = resnet();
-        graph.units.iter_mut().for_each(|unit| unit.bins = (1..=2 * unit.full).collect());
-        assert_eq!(graph.check(), Ok(()));
-    }
-
-    #[test]
-    fn a_kernel_larger_than_its_plane_is_refused() {
-        let mut graph = resnet();
-        let NodeOp::Conv(conv) = &mut graph.nodes[1].op else { unreachable!() };
-        conv.kernel = crate::network::Kernel::square(99);
-        assert!(matches!(graph.check(), Err(GraphError::Plane { .. })));
-    }
-}
+mod tests;

@@ -52,97 +52,43 @@
 //! | `global_average` | `input` | the mean of the plane |
 //! | `scale` | `inputs` | the first, channel by channel times the second, a plane of one pixel |
 
+mod keys;
+mod mistake;
+mod names;
 mod read;
 mod write;
 
-pub use read::parse;
+pub use mistake::{FileError, Mistake, Mistakes};
+pub use read::{parse, stated};
 pub use write::to_toml;
 
-use super::{Activation, GraphError, LowerError};
+use super::Activation;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 /// How a file calls node 0.
 const IMAGE: &str = "image";
 
-/// What is wrong with a network's file.
-#[derive(Debug, thiserror::Error)]
-pub enum FileError {
-    /// No TOML, or a key or value that no network has; the message has line and column.
-    #[error(transparent)]
-    Syntax(Box<toml::de::Error>),
-    /// A key that the operator lacks or does not have.
-    #[error("line {line}: node `{node}`: {op} {rule} `{key}`")]
-    Key {
-        /// Where the node is.
-        line: usize,
-        /// The node.
-        node: String,
-        /// Its operator.
-        op: &'static str,
-        /// Whether the key is needed or not taken.
-        rule: &'static str,
-        /// The key.
-        key: &'static str,
-    },
-    /// A name that nothing has.
-    #[error("line {line}: node `{node}`: no {what} is called `{name}`{suggestion}")]
-    Unknown {
-        /// Where the name is.
-        line: usize,
-        /// The node.
-        node: String,
-        /// What is looked for.
-        what: &'static str,
-        /// The name.
-        name: String,
-        /// The nearest name in words, or nothing.
-        suggestion: String,
-    },
-    /// The file's images or classes are not the data's.
-    #[error("the file says {what} {file}, but the data has {data}; leave it out to take the data's")]
-    Data {
-        /// The key.
-        what: &'static str,
-        /// In the file.
-        file: String,
-        /// In the data.
-        data: String,
-    },
-    /// A rule that every network keeps.
-    #[error(transparent)]
-    Graph(#[from] GraphError),
-    /// A layer that no kernel can run.
-    #[error(transparent)]
-    Lower(#[from] LowerError),
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A whole file, as it is written; `keys` reads the same piece by piece.
+#[derive(Serialize)]
 struct File {
     name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    input: Option<[usize; 3]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    classes: Option<usize>,
-    #[serde(default, rename = "unit")]
+    #[serde(rename = "unit")]
     units: Vec<FileUnit>,
-    #[serde(default, rename = "node")]
+    #[serde(rename = "node")]
     nodes: Vec<FileNode>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Serialize)]
 struct FileUnit {
-    name: String,
-    full: usize,
+    name: Spanned<String>,
+    full: Spanned<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    bins: Option<Vec<usize>>,
+    bins: Option<Spanned<Vec<usize>>>,
 }
 
 /// The keys of all operators; [`FileOp::keys`] says which one has which.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Serialize)]
 struct FileNode {
     name: Spanned<String>,
     op: FileOp,
@@ -166,9 +112,12 @@ struct FileNode {
     parts: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     activation: Option<Activation>,
+    /// Keys whose values are wrong, which is told already.
+    #[serde(skip)]
+    wrong: Vec<&'static str>,
 }
 
-#[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum FileOp {
     Conv,
@@ -207,6 +156,21 @@ enum FilePadding {
 }
 
 impl FileOp {
+    const ALL: [FileOp; 12] = [
+        FileOp::Conv,
+        FileOp::Depthwise,
+        FileOp::Linear,
+        FileOp::Add,
+        FileOp::Concat,
+        FileOp::Shuffle,
+        FileOp::Split,
+        FileOp::MaxPool,
+        FileOp::AveragePool,
+        FileOp::GlobalAverage,
+        FileOp::Scale,
+        FileOp::Head,
+    ];
+
     const fn name(self) -> &'static str {
         match self {
             FileOp::Conv => "conv",

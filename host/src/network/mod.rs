@@ -16,9 +16,9 @@ pub mod zoo;
 
 pub use activation::Activation;
 pub use channel_map::{ChannelMap, WeightMap};
-pub use check::GraphError;
+pub use check::{GraphError, Place};
 pub use count::Counts;
-pub use file::{FileError, to_toml};
+pub use file::{FileError, Mistake, Mistakes, to_toml};
 pub use graph::{
     Channels, Conv, ConvKind, Graph, Kernel, Linear, Node, NodeId, NodeOp, Pool, PoolKind, Shape, Unit,
     UnitId,
@@ -49,8 +49,8 @@ pub enum NetworkError {
     File {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        source: FileError,
+        /// All that is wrong with it.
+        source: Mistakes,
     },
 }
 

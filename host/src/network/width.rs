@@ -58,6 +58,23 @@ impl Width {
         self.factors.keys().copied()
     }
 
+    /// Its formula with the units' names: `16 channels`, `` unit `stem` ``, `` (`a` + 2 `b`) / 2 ``.
+    pub fn in_words(&self, units: &[Unit]) -> String {
+        let term = |(&unit, &factor): (&UnitId, &usize)| match factor {
+            1 => format!("`{}`", units[unit].name),
+            _ => format!("{factor} `{}`", units[unit].name),
+        };
+        let constant = (self.constant > 0).then(|| self.constant.to_string());
+        let terms: Vec<String> = self.factors.iter().map(term).chain(constant).collect();
+        match (&terms[..], self.parts) {
+            ([_], 1) if self.is_constant() => format!("{} channels", self.constant),
+            ([term], 1) => format!("unit {term}"),
+            ([term], parts) => format!("{term} / {parts}"),
+            (_, 1) => terms.join(" + "),
+            (_, parts) => format!("({}) / {parts}", terms.join(" + ")),
+        }
+    }
+
     /// Whether no unit changes it.
     pub fn is_constant(&self) -> bool {
         self.factors.is_empty()
@@ -65,7 +82,7 @@ impl Width {
 
     /// Whether every choice of bins gives a multiple of `n` (each of its terms does).
     pub(super) fn is_multiple_of(&self, n: usize, units: &[Unit]) -> bool {
-        let by = n * self.parts;
+        let Some(by) = n.checked_mul(self.parts) else { return false };
         let even =
             |(&unit, factor): (&UnitId, &usize)| units[unit].bins.iter().all(|bin| (bin * factor) % by == 0);
         self.constant.is_multiple_of(by) && self.factors.iter().all(even)
@@ -82,20 +99,20 @@ fn gcd(a: usize, b: usize) -> usize {
 }
 
 impl NodeOp {
-    /// The width of its output, whose inputs have `widths`.
-    pub(super) fn width(&self, graph: &Graph, widths: &[Width]) -> Width {
+    /// The width of its output, if those that it follows from are known: `widths` of the nodes before it.
+    pub(super) fn width(&self, graph: &Graph, widths: &[Option<Width>]) -> Option<Width> {
         match self {
-            NodeOp::Input => Width::constant(graph.input.c),
-            NodeOp::Conv(conv) => Width::sum(&conv.units),
-            NodeOp::Linear(linear) => Width::sum(&linear.units),
-            NodeOp::Concat { a, b } => widths[*a].concat(&widths[*b]),
-            NodeOp::Split { input, parts, .. } => widths[*input].split(*parts),
+            NodeOp::Input => Some(Width::constant(graph.input.c)),
+            NodeOp::Conv(conv) => Some(Width::sum(&conv.units)),
+            NodeOp::Linear(linear) => Some(Width::sum(&linear.units)),
+            NodeOp::Concat { a, b } => Some(widths[*a].as_ref()?.concat(widths[*b].as_ref()?)),
+            NodeOp::Split { input, parts, .. } => Some(widths[*input].as_ref()?.split(*parts)),
             NodeOp::Pool(pool) => widths[pool.input].clone(),
             NodeOp::Add { a: input, .. }
             | NodeOp::Shuffle { input, .. }
             | NodeOp::GlobalAverage { input }
             | NodeOp::Scale { input, .. } => widths[*input].clone(),
-            NodeOp::Head { .. } => Width::constant(graph.classes),
+            NodeOp::Head { .. } => Some(Width::constant(graph.classes)),
         }
     }
 }
@@ -103,11 +120,11 @@ impl NodeOp {
 impl Graph {
     /// The width of every node's output; the head's are its classes.
     pub fn node_widths(&self) -> Vec<Width> {
-        let mut widths: Vec<Width> = Vec::with_capacity(self.nodes.len());
+        let mut widths = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
             widths.push(node.op.width(self, &widths));
         }
-        widths
+        widths.into_iter().map(|width| width.expect("nodes are in topological order")).collect()
     }
 
     /// Output channels of every node under `channels`; the head's are its classes. A split rounds down where its

@@ -7,7 +7,7 @@ use edgeslim::board;
 use edgeslim::config::RunConfig;
 use edgeslim::memory;
 use edgeslim::network::zoo::ZooOptions;
-use edgeslim::network::{Graph, LowerError, Shape, all_specs, file, lower, to_toml};
+use edgeslim::network::{Graph, LowerError, Mistakes, Shape, all_specs, file, lower, to_toml};
 use edgeslim::profile::list;
 use edgeslim::search::{BudgetSetSpec, Strategy};
 use std::path::Path;
@@ -51,11 +51,16 @@ pub fn board(input: &[u8]) -> bool {
     true
 }
 
-/// An accepted network is written as it was read, lowered and planned.
+/// An accepted network is written as it was read, lowered and planned; of another one, every
+/// mistake is told with a line that the file has.
 pub fn network(input: &[u8]) -> bool {
     let options = ZooOptions { max_width: 1.5, ..ZooOptions::default() };
     let parse = |text: &str| file::parse(text, SHAPE, CLASSES, options);
-    let Some(graph) = read(input, |text, _| parse(text).ok()) else { return false };
+    let checked = |text: &str| {
+        let _ = file::stated(text);
+        parse(text).inspect_err(|mistakes| check_mistakes(mistakes, text)).ok()
+    };
+    let Some(graph) = read(input, |text, _| checked(text)) else { return false };
     assert_eq!(parse(&to_toml(&graph)).ok().as_ref(), Some(&graph));
     if matches!(lower(&graph, &graph.widest()), Err(LowerError::NoKernel { .. })) {
         return true;
@@ -70,6 +75,13 @@ pub fn network(input: &[u8]) -> bool {
         assert!(all_specs(&graph).unwrap().iter().all(|spec| spec.check().is_ok()));
     }
     true
+}
+
+fn check_mistakes(mistakes: &Mistakes, text: &str) {
+    let lines: Vec<usize> = mistakes.list().iter().map(|mistake| mistake.line).collect();
+    let n_lines = 1 + text.bytes().filter(|&byte| byte == b'\n').count();
+    assert!(!lines.is_empty() && lines.is_sorted() && lines.iter().all(|line| (1..=n_lines).contains(line)));
+    assert!(mistakes.list().iter().all(|mistake| mistake.to_string().len() > "line 1: ".len()));
 }
 
 fn n_pairs(graph: &Graph) -> usize {

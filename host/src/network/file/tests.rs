@@ -41,7 +41,7 @@ op = "head"
 input = "sum"
 "#;
 
-fn read(text: &str) -> Result<Graph, FileError> {
+fn read(text: &str) -> Result<Graph, Mistakes> {
     parse(text, SMALL, 10, ZooOptions::default())
 }
 
@@ -101,8 +101,8 @@ fn input_and_classes_of_a_file_have_to_be_the_datas() {
 #[test]
 fn what_is_wrong_is_named_with_its_line() {
     for (from, to, parts) in [
-        ("stride = 2", "strides = 2", &["line 13", "unknown field `strides`"][..]),
-        ("op = \"head\"", "op = \"tail\"", &["line 32", "unknown variant `tail`"]),
+        ("stride = 2", "strides = 2", &["line 13", "unknown key `strides` (did you mean `stride`?)"][..]),
+        ("op = \"head\"", "op = \"tail\"", &["line 32", "no operator is called `tail`"]),
         ("padding = 1\n", "padding = -1\n", &["line 22", "padding is a number up to 254 or four"]),
         ("full = 16\n", "full = 16 8\n", &["line 5"]),
         ("\"conv2\"]", "\"convv2\"]", &["line 27: node `sum`", "`convv2` (did you mean `conv2`?)"]),
@@ -126,6 +126,173 @@ fn what_is_wrong_is_named_with_its_line() {
     }
 }
 
+/// A network with a mistake or two in nearly every table; the comments tell what is wrong in the line.
+const WRONG: &str = r#"name = "wrong"
+colour = "red"              # unknown key
+classes = 7                 # the data has 10
+
+[[unit]]
+name = "stem"
+full = 16
+bins = [16, 8]              # not ascending: told at the unit's name
+
+[[unit]]
+name = "body"
+full = "many"               # no number
+
+[[unit]]
+name = "stem"               # twice
+full = 8
+
+[[node]]
+name = "conv1"
+op = "convolution"          # no operator
+input = "image"
+knernel = 3                 # unknown key
+
+[[node]]
+name = "conv2"              # needs a kernel
+op = "conv"
+input = "conv1"
+unit = "bdoy"               # unknown unit
+
+[[node]]
+name = "conv3"              # takes no parts
+op = "conv"
+input = "con1"              # unknown node
+unit = "body"
+kernel = 3
+parts = 2
+stride = -1                 # no stride
+activation = "rleu"         # unknown activation
+
+[[node]]
+name = "conv4"              # larger than the plane
+op = "conv"
+input = "image"
+unit = "body"
+kernel = 99
+
+[[node]]
+name = "conv5"
+op = "conv"
+input = "image"
+unit = "body"
+kernel = 3
+
+[[node]]
+name = "conv6"
+op = "conv"
+input = "conv5"
+unit = "body"
+kernel = 3
+
+[[node]]
+name = "sum"                # of two planes
+op = "add"
+inputs = ["conv5", "conv6"]
+
+[[node]]
+name = "split"              # of one part
+op = "split"
+input = "head"              # below
+part = 0
+parts = 1
+
+[[node]]
+op = "head"                 # without a name: told where its table starts
+input = "sum"
+
+[[node]]
+name = "head"
+op = "head"
+input = "sum"
+"#;
+
+#[test]
+fn every_mistake_of_a_file_is_told_at_once_and_by_line() {
+    let mistakes = read(WRONG).unwrap_err();
+    let expected = [
+        (2, "the network: unknown key `colour`"),
+        (3, "classes 7, but the data has 10"),
+        (6, "unit `stem`: bins are ascending"),
+        (12, "unit `body`: `full`: invalid type: string \"many\", expected a number of at least 0"),
+        (15, "the name `stem` is used twice"),
+        (20, "node `conv1`: no operator is called `convolution` (did you mean `conv`?); there are conv,"),
+        (22, "node `conv1`: unknown key `knernel` (did you mean `kernel`?)"),
+        (25, "node `conv2`: conv needs `kernel`"),
+        (28, "node `conv2`: no unit is called `bdoy` (did you mean `body`?)"),
+        (31, "node `conv3`: conv takes no `parts`"),
+        (33, "node `conv3`: no node above it is called `con1` (did you mean `conv1`?)"),
+        (37, "node `conv3`: `stride`: invalid value: integer `-1`, expected a number of at least 0"),
+        (38, "node `conv3`: no activation is called `rleu` (did you mean `relu`?); there are none, relu"),
+        (41, "node `conv4`: kernel 99x99, stride 1 and padding do not fit a plane of 28x28"),
+        (
+            62,
+            "node `sum`: the terms of a sum have one unit and one plane; `conv5` has 26x26 pixels of unit `body`; `conv6` has 24x24",
+        ),
+        (69, "node `split`: no node above it is called `head`; it stands below, move it up"),
+        (73, "node 9 needs `name`"),
+        (73, "the last node is the only head"),
+    ];
+    let told: Vec<String> = mistakes.list().iter().map(ToString::to_string).collect();
+    for ((line, part), told) in expected.iter().zip(&told) {
+        assert!(told.starts_with(&format!("line {line}: ")) && told.contains(part), "{line}: {part}: {told}");
+    }
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    assert!(mistakes.to_string().ends_with("; and 17 more, which `edgeslim networks check FILE` tells"));
+}
+
+#[test]
+fn what_follows_from_another_mistake_is_not_told() {
+    for (from, to, n_mistakes) in [
+        ("name = \"conv2\"", "name = \"conv3\"", 1),
+        ("full = 16", "full = \"16\"", 1),
+        ("unit = \"stem\"", "unit = \"stm\"", 1),
+        ("op = \"depthwise\"", "op = \"deepwise\"", 1),
+        ("op = \"head\"", "op = \"tail\"", 1),
+        ("[[node]]\nname = \"conv1\"", "[[knot]]\nname = \"conv1\"", 3),
+    ] {
+        let mistakes = read(&NET.replacen(from, to, 1)).unwrap_err();
+        assert_eq!(mistakes.list().len(), n_mistakes, "{to}: {:#?}", mistakes.list());
+    }
+}
+
+#[test]
+fn mistakes_of_syntax_are_all_told_before_any_other() {
+    let text =
+        NET.replace("full = 16", "full 16").replace("stride = 2", "stride = = 2").replace("conv2", "conv1");
+    let mistakes = read(&text).unwrap_err();
+    let lines: std::collections::BTreeSet<usize> =
+        mistakes.list().iter().map(|mistake| mistake.line).collect();
+    assert_eq!(lines.into_iter().collect::<Vec<_>>(), [5, 13], "{:#?}", mistakes.list());
+    assert!(mistakes.list().iter().all(|mistake| matches!(mistake.error, FileError::Syntax(_))));
+}
+
+#[test]
+fn a_file_of_nothing_but_mistakes_is_told_a_hundred() {
+    let nodes: String = (0..500).map(|i| format!("[[node]]\nname = \"n{i}\"\nop = \"x{i}\"\n")).collect();
+    assert_eq!(read(&format!("name = \"wrong\"\n{nodes}")).unwrap_err().list().len(), 100);
+}
+
+#[test]
+fn a_file_without_nodes_is_told_what_it_needs() {
+    let message = read("name = \"none\"").unwrap_err().to_string();
+    assert!(message.contains("the last node is the only head"), "{message}");
+    assert!(read("").unwrap_err().to_string().contains("the network needs `name`"));
+}
+
+#[test]
+fn parts_of_parts_beyond_64_bits_are_refused() {
+    let text = "name = \"split\"\n[[unit]]\nname = \"u\"\nfull = 32768\nbins = [32768]\n\
+        [[node]]\nname = \"c\"\nop = \"conv\"\ninput = \"image\"\nunit = \"u\"\nkernel = 1\n\
+        [[node]]\nname = \"a\"\nop = \"split\"\ninput = \"c\"\npart = 0\nparts = 32768\n\
+        [[node]]\nname = \"b\"\nop = \"split\"\ninput = \"a\"\npart = 0\nparts = 1125899906842624\n\
+        [[node]]\nname = \"head\"\nop = \"head\"\ninput = \"b\"\n";
+    let message = read(text).unwrap_err().to_string();
+    assert!(message.starts_with("line 19: node `b`: a channel split has"), "{message}");
+}
+
 #[test]
 fn ties_that_an_operator_needs_are_named() {
     let with =
@@ -145,8 +312,9 @@ fn ties_that_an_operator_needs_are_named() {
         ("op = \"conv\"\ninput = \"conv1\"\nunit = [\"stem\", \"stm\"]\nkernel = 1", "did you mean `stem`"),
         ("op = \"conv\"\ninput = \"conv1\"\nunit = []\nkernel = 1", "at least one unit"),
     ] {
-        let message = read(&with(op)).unwrap_err().to_string();
-        assert!(message.contains("`sum`") && message.contains(part), "{op}: {message}");
+        let mistakes = read(&with(op)).unwrap_err();
+        let told: Vec<String> = mistakes.list().iter().map(ToString::to_string).collect();
+        assert!(told.iter().any(|told| told.contains("`sum`") && told.contains(part)), "{op}: {told:#?}");
     }
 }
 

@@ -17,10 +17,12 @@ pub fn to_toml(graph: &Graph) -> String {
     let units = graph.units.iter();
     let file = File {
         name: graph.name.clone(),
-        input: None,
-        classes: None,
         units: units
-            .map(|u| FileUnit { name: u.name.clone(), full: u.full, bins: Some(u.bins.clone()) })
+            .map(|u| FileUnit {
+                name: spanned(&u.name),
+                full: Spanned::new(0..0, u.full),
+                bins: Some(Spanned::new(0..0, u.bins.clone())),
+            })
             .collect(),
         nodes: graph.nodes.iter().skip(1).map(|node| write_node(graph, node)).collect(),
     };
@@ -92,6 +94,7 @@ fn bare(name: &str) -> FileNode {
         part: None,
         parts: None,
         activation: None,
+        wrong: Vec::new(),
     }
 }
 
@@ -100,7 +103,7 @@ fn padding(p: Padding) -> FilePadding {
     if sides.iter().all(|&side| side == p.top) { FilePadding::All(p.top) } else { FilePadding::Sides(sides) }
 }
 
-/// A name that stands in no file yet.
+/// A name that is not read from a file.
 fn spanned(name: &str) -> Spanned<String> {
     Spanned::new(0..0, name.to_owned())
 }
