@@ -1,11 +1,14 @@
 //! What a person types.
 
+mod experiment;
+mod network;
 mod probe;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use edgeslim::board::RunFrom;
 use edgeslim::engine::DeviceChoice;
-use edgeslim::experiment::{Experiment, Lab};
+pub use experiment::ExperimentArgs;
+pub use network::{NetworkAction, Which};
 pub use probe::ProbeArgs;
 use std::path::PathBuf;
 
@@ -107,12 +110,15 @@ pub enum Command {
         after_help = "Examples:\n  edgeslim doctor\n  edgeslim doctor --board virtual-m4\n  edgeslim doctor --board my-board.toml --json"
     )]
     Doctor,
-    /// Lists the networks, or shows one as the TOML file that `network.name` can name.
-    #[command(after_help = "Examples:\n  edgeslim networks\n  edgeslim networks show resnet-8 > mine.toml")]
+    /// Lists the networks; shows, checks or draws one.
+    #[command(
+        after_help = "Examples:\n  edgeslim networks\n  edgeslim networks show resnet-8 > mine.toml\n  edgeslim networks check mine.toml\n  \
+                      edgeslim networks draw mine.toml"
+    )]
     Networks {
-        /// Show one.
+        /// What to do with one.
         #[command(subcommand)]
-        action: Option<Show>,
+        action: Option<NetworkAction>,
     },
     /// Measures the network's layers on the board: cost-table.csv.
     #[command(
@@ -231,39 +237,6 @@ impl From<Place> for RunFrom {
     }
 }
 
-/// Shows one thing.
-#[derive(Debug, Subcommand)]
-pub enum Show {
-    /// Shows one.
-    Show {
-        /// Its name, or a file.
-        name: String,
-    },
-}
-
-/// Which experiments, and how large.
-#[derive(Debug, Args)]
-pub struct ExperimentArgs {
-    /// Their names, or `all`.
-    #[arg(required = true, value_name = "NAME")]
-    pub names: Vec<String>,
-    /// The folder of records, figures and checkpoints; the page is FOLDER.md.
-    #[arg(long, value_name = "FOLDER", default_value = "experiments")]
-    pub out: PathBuf,
-    /// As small as it can be: whether everything works, not what comes of it.
-    #[arg(long)]
-    pub smoke: bool,
-    /// Trainings of each network, with seeds from 1.
-    #[arg(long, value_name = "N")]
-    pub seeds: Option<u64>,
-    /// Passes over the training images.
-    #[arg(long, value_name = "N")]
-    pub epochs: Option<usize>,
-    /// Images to learn from, at most.
-    #[arg(long, value_name = "N")]
-    pub train_images: Option<usize>,
-}
-
 /// Budgets and strategies; given ones replace those of `edgeslim.toml`.
 #[derive(Debug, Args)]
 pub struct SearchArgs {
@@ -285,25 +258,6 @@ pub struct SearchArgs {
     /// `autoslim`, `uniform`, `random` or `flops`.
     #[arg(long, value_name = "NAME")]
     pub strategy: Vec<String>,
-}
-
-impl ExperimentArgs {
-    /// What repeats one of them; the data set by its name, wherever it lies.
-    pub fn command(&self, experiment: Experiment, lab: &Lab) -> String {
-        let mut command = format!("edgeslim experiment {} --data {}", experiment.name(), lab.dataset_name());
-        if self.smoke {
-            command += " --smoke";
-        }
-        let numbers = [
-            ("seeds", self.seeds.map(|n| n as usize)),
-            ("epochs", self.epochs),
-            ("train-images", self.train_images),
-        ];
-        for (flag, n) in numbers.into_iter().filter_map(|(flag, n)| Some((flag, n?))) {
-            command += &format!(" --{flag} {n}");
-        }
-        command
-    }
 }
 
 impl SearchArgs {

@@ -5,13 +5,17 @@ mod print;
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
-use cli::{BoardAction, Cli, Command, Common, ExperimentArgs, Show};
+use cli::{BoardAction, Cli, Command, Common, ExperimentArgs, NetworkAction, Which};
 use edgeslim::board::{ProbeOptions, RunFrom};
 use edgeslim::config::RunConfig;
 use edgeslim::experiment::{self, Experiment, Lab, Scale};
+use edgeslim::network::explain::explain;
+use edgeslim::network::picture::picture;
+use edgeslim::network::{self, NetworkError};
 use edgeslim::stage::{self, Context, Overrides};
 use edgeslim::ui::{Ui, complain, message, put};
 use edgeslim::{board, doctor, firmware, profile, run};
+use reports::figures;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -72,8 +76,8 @@ fn execute(cli: Cli, stop: &Arc<AtomicBool>) -> Result<()> {
         }
         Command::Doctor => return examine(&common),
         Command::Experiment(ref args) => return experiments(args, &common, stop),
-        Command::Networks { action: None } => return print::networks(common.json),
-        Command::Networks { action: Some(Show::Show { name }) } => return print::network(&name, common.json),
+        Command::Networks { action: None } => return print::network::networks(common.json),
+        Command::Networks { action: Some(action) } => return look_at(action, common.json),
         Command::Profile { layers: Some(list), out, .. } => {
             return profile_list(&common, &list, out.as_deref(), stop);
         }
@@ -143,6 +147,26 @@ fn overrides(common: &Common) -> Overrides {
         device: common.device.into(),
         threads: common.threads,
         ..Overrides::default()
+    }
+}
+
+fn look_at(action: NetworkAction, as_json: bool) -> Result<()> {
+    let look = |which: &Which| network::look(&which.name, which.input, which.classes);
+    match action {
+        NetworkAction::Show { which } => print::network::network(&look(&which)?, as_json),
+        NetworkAction::Check { which } => match look(&which) {
+            Ok(graph) => print::network::explanation(&explain(&graph), as_json),
+            Err(NetworkError::File { path, source }) => {
+                print::network::mistakes(&path, source.list(), as_json)
+            }
+            Err(error) => Err(error.into()),
+        },
+        NetworkAction::Draw { which, out } => {
+            let graph = look(&which)?;
+            let out = out.unwrap_or_else(|| format!("{}.png", graph.name).into());
+            figures::network::draw(&figures::network::series(&picture(&graph))?, &out)?;
+            print::path(&out, as_json)
+        }
     }
 }
 

@@ -6,8 +6,6 @@ use cost_tables::table::CostTable;
 use edgeslim::board::{BoardFile, Unit};
 use edgeslim::doctor::Check;
 use edgeslim::experiment::Lab;
-use edgeslim::network::zoo::{self, Task, ZooOptions};
-use edgeslim::network::{self, Shape, lower::lower};
 use edgeslim::stage::Context;
 use edgeslim::ui::put;
 use reports::experiment::ExperimentRecord;
@@ -21,10 +19,7 @@ macro_rules! line {
     ($($text:tt)*) => { put(format_args!("{}\n", format_args!($($text)*)))? };
 }
 
-/// The image of a network that is only looked at.
-const EXAMPLE_IMAGE: network::Shape = network::Shape { h: 28, w: 28, c: 1 };
-/// Classes of a network that is only looked at.
-const EXAMPLE_CLASSES: usize = 10;
+pub mod network;
 
 /// Every board, a line each.
 pub fn boards(boards: &[BoardFile], as_json: bool) -> Result<()> {
@@ -87,54 +82,6 @@ pub fn path(path: &Path, as_json: bool) -> Result<()> {
         return value(&json!({ "path": path }));
     }
     line!("{}", path.display());
-    Ok(())
-}
-
-/// Every network of the zoo with its size on a small image.
-pub fn networks(as_json: bool) -> Result<()> {
-    let mut rows = Vec::new();
-    for name in zoo::NAMES {
-        let Task { network, form, input, classes } = Task::of(name);
-        let graph = zoo::network(name, input, classes, ZooOptions::default())?;
-        let (full, counts) = (lower(&graph, &graph.full())?, graph.counts(&graph.full()));
-        rows.push(json!({ "name": network, "form": form, "params": counts.params, "macs": counts.macs,
-            "units": graph.units.len(), "layers": full.layers.len(), "image": [input.h, input.w, input.c],
-            "classes": classes }));
-    }
-    if as_json {
-        return value(&json!(rows));
-    }
-    line!(
-        "{:<22} {:>11} {:>7} {:>9} {:>9} {:>5} {:>6}",
-        "network",
-        "image",
-        "classes",
-        "params",
-        "MACs",
-        "units",
-        "layers"
-    );
-    for (name, row) in zoo::NAMES.iter().zip(rows) {
-        let number = |key: &str| count(row[key].as_f64().unwrap_or(0.0));
-        let Task { input: Shape { h, w, c }, classes, .. } = Task::of(name);
-        let image = format!("{h}x{w}x{c}");
-        let (params, macs) = (number("params"), number("macs"));
-        line!(
-            "{name:<22} {image:>11} {classes:>7} {params:>9} {macs:>9} {:>5} {:>6}",
-            row["units"],
-            row["layers"]
-        );
-    }
-    Ok(())
-}
-
-/// One network as a TOML file.
-pub fn network(name: &str, as_json: bool) -> Result<()> {
-    let graph = network::open(name, EXAMPLE_IMAGE, EXAMPLE_CLASSES, ZooOptions::default())?;
-    if as_json {
-        return value(&json!(graph));
-    }
-    put(format_args!("{}", network::to_toml(&graph)))?;
     Ok(())
 }
 

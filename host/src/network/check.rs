@@ -231,32 +231,14 @@ impl Graph {
         found.extend(bins);
         let mut outputs = Outputs::default();
         for (id, node) in self.nodes.iter().enumerate() {
-            let (width, plane) = if let Err(error) = self.check_references(id, node) {
-                found.push((Place::Node(id), error));
-                (None, None)
-            } else {
-                let mut tell = |error| found.push((Place::Node(id), error));
-                let broken = rule::broken(self, node, &outputs, bins_hold);
-                let width = if broken.is_none() { node.op.width(self, &outputs.widths) } else { None };
-                broken.into_iter().for_each(&mut tell);
-                let width = width.filter(|width| {
-                    let fits = width.is_small() && !(bins_hold && width.count(&self.widest()) > 65535);
-                    if !fits {
-                        let rule = "a node has at most 65535 channels";
-                        tell(GraphError::Untied { node: node.name.clone(), rule, found: String::new() });
-                    }
-                    fits
-                });
-                (
-                    width,
-                    self.plane(node, &outputs.planes).unwrap_or_else(|error| {
-                        tell(error);
-                        None
-                    }),
-                )
+            let (width, plane) = match self.check_references(id, node) {
+                Ok(()) => (self.width(node, &outputs, bins_hold), self.plane(node, &outputs.planes)),
+                Err(error) => (Err(error), Ok(None)),
             };
-            outputs.widths.push(width);
-            outputs.planes.push(plane);
+            let errors = [width.as_ref().err(), plane.as_ref().err()].into_iter().flatten().cloned();
+            found.extend(errors.map(|error| (Place::Node(id), error)));
+            outputs.widths.push(width.ok().flatten());
+            outputs.planes.push(plane.ok().flatten());
         }
     }
 
@@ -292,6 +274,19 @@ impl Graph {
             Some(&unit) => Err(GraphError::NoUnit { node: node.name.clone(), unit, n_units }),
             None => Ok(()),
         }
+    }
+
+    /// The width of a node's output, as far as it is known, if the node keeps its operator's rule.
+    fn width(&self, node: &Node, outputs: &Outputs, bins_hold: bool) -> Result<Option<Width>, GraphError> {
+        rule::check(self, node, outputs, bins_hold)?;
+        let width = node.op.width(self, &outputs.widths);
+        let too_many =
+            |width: &Width| !width.is_small() || (bins_hold && width.count(&self.widest()) > 65535);
+        if width.as_ref().is_some_and(too_many) {
+            let rule = "a node has at most 65535 channels";
+            return Err(GraphError::Untied { node: node.name.clone(), rule, found: String::new() });
+        }
+        Ok(width)
     }
 
     /// The plane of a node's output, as far as it is known.

@@ -1,9 +1,9 @@
 //! Multiply-accumulates and parameters of a subnet, counted as the papers do.
 
-use super::graph::{Channels, Graph, NodeOp};
+use super::graph::{Channels, Graph, Node, NodeOp};
 
 /// What a subnet costs without a board.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Counts {
     /// Multiply-accumulates of convolutions and linear layers; batch norm, sums, pools and scaling are not counted.
     pub macs: u64,
@@ -14,18 +14,22 @@ pub struct Counts {
 impl Graph {
     /// Counts the subnet `channels`, which the graph offers; the graph has passed [`Graph::check`].
     pub fn counts(&self, channels: &Channels) -> Counts {
+        let sum = |a: Counts, b: Counts| Counts { macs: a.macs + b.macs, params: a.params + b.params };
+        self.node_counts(channels).into_iter().fold(Counts { macs: 0, params: 0 }, sum)
+    }
+
+    /// The same, node by node.
+    pub fn node_counts(&self, channels: &Channels) -> Vec<Counts> {
         let (maps, planes) = (self.channel_maps(channels), self.node_planes());
-        let mut counts = Counts { macs: 0, params: 0 };
-        for (id, node) in self.nodes.iter().enumerate() {
-            let Some(weight) = self.weight_map(id, &maps) else { continue };
+        let count = |(id, node): (usize, &Node)| {
+            let Some(weight) = self.weight_map(id, &maps) else { return Counts { macs: 0, params: 0 } };
             let taps = node.op.window().map_or(1, |window| window.kernel.taps());
             let c_out = weight.rows.len() as u64;
             let weights = c_out * (weight.columns.len() * taps) as u64;
             let vectors = if matches!(node.op, NodeOp::Conv(_)) { 2 } else { 1 };
-            counts.params += weights + vectors * c_out;
-            counts.macs += weights * (planes[id].0 * planes[id].1) as u64;
-        }
-        counts
+            Counts { macs: weights * (planes[id].0 * planes[id].1) as u64, params: weights + vectors * c_out }
+        };
+        self.nodes.iter().enumerate().map(count).collect()
     }
 }
 

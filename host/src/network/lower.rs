@@ -173,7 +173,7 @@ impl Node {
 
 impl NodeOp {
     /// What of it no int8 kernel computes.
-    fn without_kernel(&self) -> Option<&'static str> {
+    pub(super) fn without_kernel(&self) -> Option<&'static str> {
         match self {
             NodeOp::Conv(Conv { kind: ConvKind::Grouped { .. }, .. })
             | NodeOp::Concat { .. }

@@ -6,9 +6,11 @@ pub(crate) mod arbitrary;
 pub mod channel_map;
 pub mod check;
 mod count;
+pub mod explain;
 pub mod file;
 pub mod graph;
 pub mod lower;
+pub mod picture;
 pub mod plane;
 mod ratio;
 mod width;
@@ -52,6 +54,26 @@ pub enum NetworkError {
         /// All that is wrong with it.
         source: Mistakes,
     },
+}
+
+/// Image and classes of a network that is only looked at.
+const EXAMPLE: (Shape, usize) = (Shape { h: 28, w: 28, c: 1 }, 10);
+
+/// A network to look at, without data: image and classes are the given ones, else those that its file states or that a
+/// network of the zoo is made for, else 28x28x1 and 10. Units of a file that list no bins get the zoo's.
+///
+/// # Errors
+/// As [`open`].
+pub fn look(name_or_path: &str, input: Option<Shape>, classes: Option<usize>) -> Result<Graph, NetworkError> {
+    let (own_input, own_classes) = if let Some(name) = zoo::NAMES.iter().find(|name| **name == name_or_path) {
+        let task = zoo::Task::of(name);
+        (Some(task.input), Some(task.classes))
+    } else {
+        // A file that cannot be read is refused by `open`.
+        std::fs::read_to_string(name_or_path).map_or((None, None), |text| file::stated(&text))
+    };
+    let input = input.or(own_input).unwrap_or(EXAMPLE.0);
+    open(name_or_path, input, classes.or(own_classes).unwrap_or(EXAMPLE.1), ZooOptions::default())
 }
 
 /// A network of the zoo by its name, or of a [`mod@file`] by its path, for images of shape `input`.

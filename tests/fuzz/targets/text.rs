@@ -6,10 +6,12 @@ use device_bench::LayerSpec;
 use edgeslim::board;
 use edgeslim::config::RunConfig;
 use edgeslim::memory;
+use edgeslim::network::picture::picture;
 use edgeslim::network::zoo::ZooOptions;
 use edgeslim::network::{Graph, LowerError, Mistakes, Shape, all_specs, file, lower, to_toml};
 use edgeslim::profile::list;
 use edgeslim::search::{BudgetSetSpec, Strategy};
+use reports::figures::network::series;
 use std::path::Path;
 
 const SHAPE: Shape = Shape { h: 28, w: 28, c: 1 };
@@ -51,7 +53,7 @@ pub fn board(input: &[u8]) -> bool {
     true
 }
 
-/// An accepted network is written as it was read, lowered and planned; of another one, every
+/// An accepted network is written as it was read, explained, laid out, lowered and planned; of another one, every
 /// mistake is told with a line that the file has.
 pub fn network(input: &[u8]) -> bool {
     let options = ZooOptions { max_width: 1.5, ..ZooOptions::default() };
@@ -62,6 +64,8 @@ pub fn network(input: &[u8]) -> bool {
     };
     let Some(graph) = read(input, |text, _| checked(text)) else { return false };
     assert_eq!(parse(&to_toml(&graph)).ok().as_ref(), Some(&graph));
+    let drawn = series(&picture(&graph)).expect("a network is a picture");
+    assert_eq!(drawn.boxes.len(), graph.nodes.len());
     if matches!(lower(&graph, &graph.widest()), Err(LowerError::NoKernel { .. })) {
         return true;
     }

@@ -4,9 +4,14 @@ use super::{GraphError, Outputs};
 use crate::network::graph::{Conv, ConvKind, Graph, Linear, Node, NodeId, NodeOp};
 use crate::network::width::Width;
 
-/// The rule that `node` breaks, as far as its inputs are known. Bins that break a rule themselves (`!bins_hold`) are
-/// multiples of anything.
-pub(super) fn broken(graph: &Graph, node: &Node, outputs: &Outputs, bins_hold: bool) -> Option<GraphError> {
+/// Checks the rule of `node`'s operator, as far as its inputs are known. Bins that break a rule themselves
+/// (`!bins_hold`) are multiples of anything.
+pub(super) fn check(
+    graph: &Graph,
+    node: &Node,
+    outputs: &Outputs,
+    bins_hold: bool,
+) -> Result<(), GraphError> {
     let Outputs { widths, planes } = outputs;
     let even = |width: &Option<Width>, n: usize| {
         !bins_hold || width.as_ref().is_none_or(|width| width.is_multiple_of(n, &graph.units))
@@ -49,10 +54,12 @@ pub(super) fn broken(graph: &Graph, node: &Node, outputs: &Outputs, bins_hold: b
         | NodeOp::Conv(_)
         | NodeOp::Pool(_)
         | NodeOp::GlobalAverage { .. }
-        | NodeOp::Head { .. } => return None,
+        | NodeOp::Head { .. } => return Ok(()),
     };
-    let refused = || GraphError::Untied { node: node.name.clone(), rule, found: found(graph, node, outputs) };
-    (!holds).then(refused)
+    if holds {
+        return Ok(());
+    }
+    Err(GraphError::Untied { node: node.name.clone(), rule, found: found(graph, node, outputs) })
 }
 
 /// Whether two are equal, as far as both are known.
