@@ -225,8 +225,11 @@ pub fn run(
     return dispatch::<thumb1::Thumb1>(layer, inputs, output, scratch);
     #[cfg(not(any(thumb1, thumb2)))]
     match set {
-        KernelSet::Dsp => dispatch::<dsp::Dsp>(layer, inputs, output, scratch),
         _ if cfg!(dsp) => dispatch::<dsp::Dsp>(layer, inputs, output, scratch),
+        // Boards have one set; others would only take code.
+        KernelSet::Dsp if !cfg!(target_os = "none") => {
+            dispatch::<dsp::Dsp>(layer, inputs, output, scratch)
+        }
         _ => dispatch::<micro::Portable>(layer, inputs, output, scratch),
     }
 }
