@@ -93,7 +93,15 @@ fn a_layer_is_timed_on_the_output_that_the_host_computes() {
         let blob = random_case_of(&mut random, LayerSpec::linear(400, 10)).blob();
         link.load_model(bytes(&blob)).unwrap();
         let max_pool = LayerSpec { op: Op::MaxPool, ..LayerSpec::depthwise(9, 9, 7, 2, 2, Padding::NONE) };
-        for spec in [conv(6, 9), LayerSpec::linear(300, 5), LayerSpec::add(9, 9, 7), max_pool] {
+        let others = [
+            conv(6, 9).grouped(3),
+            LayerSpec::concat(9, 9, 4, 7),
+            LayerSpec::select(9, 9, 8, 5),
+            LayerSpec::scale(9, 9, 7),
+            LayerSpec::lookup(9, 9, 7),
+        ];
+        let usual = [conv(6, 9), LayerSpec::linear(300, 5), LayerSpec::add(9, 9, 7), max_pool];
+        for spec in usual.into_iter().chain(others) {
             let board = link.time_layer(&spec, &PLAN).unwrap();
             let mut memory = vec![0u32; bench::layer_memory_bytes(&spec).div_ceil(4)];
             let (_, crc) = bench::time_layer(

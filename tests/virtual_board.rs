@@ -1,10 +1,17 @@
 //! The link, end to end, on emulated boards: everything above the debug port is what a real board uses.
 
+use candle_core::{Device, Tensor};
 use device_bench::Op;
 use device_bench::kernels::KernelSet;
 use device_bench::wire::{Counter, FaultKind, Request};
 use edgeslim::board::{BoardError, Cache, Link, ProbeOptions, load};
+use edgeslim::engine::{CpuEngine, Engine as _, Params};
 use edgeslim::firmware;
+use edgeslim::memory::plan;
+use edgeslim::network::zoo::{self, Task, ZooOptions};
+use edgeslim::network::{Channels, Unit, lower};
+use edgeslim::quantize::{encode, fold, quantize, run_host};
+use edgeslim::train::recalibrate;
 use edgeslim_tests::case::{Random, bytes, extreme_case_of, large_specs, random_case, random_case_of};
 use edgeslim_tests::open;
 
@@ -108,6 +115,36 @@ fn layers_agree_with_the_host(name: &str, n_layers: usize) {
         link.load_model(bytes(&blob)).unwrap();
         let board = link.run_model(&case.input()).unwrap();
         assert_eq!(board, case.run(&blob, KernelSet::Portable), "{name}, layer {i}: {}", case.spec);
+    }
+}
+
+/// A subnet of every network for small images, quantised with weights that nobody trained.
+#[test]
+fn subnets_of_the_zoo_are_byte_exact_on_the_m4() {
+    let mut link = open("virtual-m4");
+    for (salt, name) in zoo::NAMES.into_iter().filter(|name| !name.ends_with("-imagenet")).enumerate() {
+        let Task { input, classes, .. } = Task::of(name);
+        let options = ZooOptions { bin_multiple: 2, ..ZooOptions::default() };
+        let graph = zoo::network(name, input, classes, options).unwrap();
+        // Mostly small ones: the board has 256 KiB for a model.
+        let pick = |(i, unit): (usize, &Unit)| unit.bins[(i + salt) % 3 % unit.bins.len()];
+        let channels = Channels(graph.units.iter().enumerate().map(pick).collect());
+        let engine = CpuEngine::new(graph.clone(), Params::new(&graph, 1, &Device::Cpu).unwrap(), 1).unwrap();
+        let mut random = Random(salt as u64);
+        let n_values = input.h * input.w * input.c;
+        let images: Vec<f32> =
+            (0..4 * n_values).map(|_| random.within(-2000, 2000) as f32 / 1000.0).collect();
+        let batch = Tensor::from_slice(&images, (4, input.h, input.w, input.c), &Device::Cpu).unwrap();
+        recalibrate(&engine, &channels, [Ok(batch)]).unwrap();
+        let folded = fold(&graph, &channels, engine.params(), &engine.statistics()).unwrap();
+        let observed = folded.calibrate(images.chunks(n_values), 0.0).unwrap();
+        let int8 = quantize(&folded, &observed).unwrap();
+        let blob = encode(&int8, &plan(&lower(&graph, &channels).unwrap()).layout).unwrap();
+        link.load_model(blob.bytes()).unwrap();
+        let image = int8.quantize_image(&images[..n_values]);
+        let host = run_host(blob.bytes(), [image.as_slice()]).unwrap();
+        assert!(host[0].iter().any(|logit| *logit != host[0][0]), "{name}: {host:?}");
+        assert_eq!(link.run_model(&image).unwrap(), host[0], "{name}");
     }
 }
 

@@ -22,9 +22,9 @@
 //! ## compiler = "rustc 1.90.0"
 //! ## seed = 7
 //! ## edgeslim = "0.1.0"
-//! op,in_h,in_w,c_in,c_out,kernel_h,kernel_w,stride,pad_top,pad_bottom,pad_left,pad_right,quantity,cold,n_calls,samples
-//! add,8,8,8,8,1,1,1,0,0,0,0,latency,5300,1,5120 5120 5120
-//! add,8,8,24,24,1,1,1,0,0,0,0,latency,15500,1,15360 15360 15361
+//! op,in_h,in_w,c_in,c_out,kernel_h,kernel_w,stride,groups,pad_top,pad_bottom,pad_left,pad_right,quantity,cold,n_calls,samples
+//! add,8,8,8,8,1,1,1,1,0,0,0,0,latency,5300,1,5120 5120 5120
+//! add,8,8,24,24,1,1,1,1,0,0,0,0,latency,15500,1,15360 15360 15361
 //! "#;
 //! let table = CostTable::parse(text, Path::new("cost-table.csv"))?;
 //! let prices = Prices::new(&table);

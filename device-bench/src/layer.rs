@@ -1,47 +1,12 @@
 //! [`LayerSpec`]: the one vocabulary of shapes. Key of the cost table, unit of the wire and of deployment.
 
+mod op;
+mod shapes;
+
+pub use op::Op;
+
 use core::fmt;
 use serde::{Deserialize, Serialize};
-
-/// An int8 operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Op {
-    /// Dense convolution, also pointwise (kernel 1); weights `[c_out, kh, kw, c_in]`.
-    Conv,
-    /// Depthwise convolution, multiplier 1, `c_in == c_out`; weights `[kh, kw, c]`.
-    Depthwise,
-    /// Fully connected on `in_h * in_w * c_in` inputs; weights `[c_out, in_h * in_w * c_in]`.
-    Linear,
-    /// Average over windows; `c_in == c_out`; a global pool has the plane as its kernel.
-    AvgPool,
-    /// Maximum over windows; `c_in == c_out`.
-    MaxPool,
-    /// Sum of two tensors of one shape, each with its own scale; `c_in == c_out`.
-    Add,
-}
-
-impl Op {
-    /// Every operator, in table order.
-    pub const ALL: [Op; 6] = [Op::Conv, Op::Depthwise, Op::Linear, Op::AvgPool, Op::MaxPool, Op::Add];
-
-    /// The name in tables and files, as in `cost-tables/data/*.csv`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Op::Conv => "conv",
-            Op::Depthwise => "depthwise",
-            Op::Linear => "linear",
-            Op::AvgPool => "avg_pool",
-            Op::MaxPool => "max_pool",
-            Op::Add => "add",
-        }
-    }
-
-    /// The operator with this [`Op::name`].
-    pub fn from_name(name: &str) -> Option<Op> {
-        Op::ALL.into_iter().find(|op| op.name() == name)
-    }
-}
 
 /// Zero-point pixels added around a plane.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -82,14 +47,22 @@ pub struct LayerSpec {
     pub c_in: u16,
     /// Output channels.
     pub c_out: u16,
-    /// Kernel height; 1 for linear and add.
+    /// Kernel height; 1 for operators without a window.
     pub kernel_h: u8,
-    /// Kernel width; 1 for linear and add.
+    /// Kernel width; 1 for operators without a window.
     pub kernel_w: u8,
-    /// Stride in both directions.
+    /// Stride in both directions; 1 for operators without a window.
     pub stride: u8,
+    /// Runs of channels that a grouped convolution keeps apart, at least 2; 1 for all other operators.
+    #[serde(default = "ungrouped")]
+    pub groups: u16,
     /// Padding of the input plane.
     pub padding: Padding,
+}
+
+/// What files of before there were groups mean.
+fn ungrouped() -> u16 {
+    1
 }
 
 /// A shape that no kernel can run.
@@ -101,6 +74,15 @@ pub enum ShapeError {
     /// The operator keeps its channels but `c_in != c_out`.
     #[error("the operator keeps its channels, but c_in and c_out differ")]
     Channels,
+    /// A grouped convolution without two groups at least, or whose channels are no multiples of them; groups of another
+    /// operator.
+    #[error(
+        "groups are at least 2 and divide the channels of a grouped convolution, and 1 for other operators"
+    )]
+    Groups,
+    /// A concatenation without a second part.
+    #[error("a concatenation has more channels than its first part")]
+    Parts,
     /// The padded plane is smaller than the kernel, the padding not smaller than the kernel, or the output plane
     /// wider than 65535.
     #[error("kernel and padding do not fit the input plane")]
@@ -111,96 +93,6 @@ pub enum ShapeError {
 }
 
 impl LayerSpec {
-    /// A pointwise or dense convolution with a square kernel.
-    pub const fn conv(
-        in_h: u16,
-        in_w: u16,
-        c_in: u16,
-        c_out: u16,
-        kernel: u8,
-        stride: u8,
-        padding: Padding,
-    ) -> Self {
-        LayerSpec {
-            op: Op::Conv,
-            in_h,
-            in_w,
-            c_in,
-            c_out,
-            kernel_h: kernel,
-            kernel_w: kernel,
-            stride,
-            padding,
-        }
-    }
-
-    /// A depthwise convolution with a square kernel.
-    pub const fn depthwise(
-        in_h: u16,
-        in_w: u16,
-        channels: u16,
-        kernel: u8,
-        stride: u8,
-        padding: Padding,
-    ) -> Self {
-        LayerSpec {
-            op: Op::Depthwise,
-            in_h,
-            in_w,
-            c_in: channels,
-            c_out: channels,
-            kernel_h: kernel,
-            kernel_w: kernel,
-            stride,
-            padding,
-        }
-    }
-
-    /// A fully connected layer on `c_in` inputs.
-    pub const fn linear(c_in: u16, c_out: u16) -> Self {
-        LayerSpec {
-            op: Op::Linear,
-            in_h: 1,
-            in_w: 1,
-            c_in,
-            c_out,
-            kernel_h: 1,
-            kernel_w: 1,
-            stride: 1,
-            padding: Padding::NONE,
-        }
-    }
-
-    /// The mean of the whole plane, per channel.
-    pub const fn global_avg_pool(in_h: u16, in_w: u16, channels: u16) -> Self {
-        LayerSpec {
-            op: Op::AvgPool,
-            in_h,
-            in_w,
-            c_in: channels,
-            c_out: channels,
-            kernel_h: in_h as u8,
-            kernel_w: in_w as u8,
-            stride: 1,
-            padding: Padding::NONE,
-        }
-    }
-
-    /// The sum of two planes.
-    pub const fn add(in_h: u16, in_w: u16, channels: u16) -> Self {
-        LayerSpec {
-            op: Op::Add,
-            in_h,
-            in_w,
-            c_in: channels,
-            c_out: channels,
-            kernel_h: 1,
-            kernel_w: 1,
-            stride: 1,
-            padding: Padding::NONE,
-        }
-    }
-
     /// Output height, pixels; 0 if the shape is invalid.
     pub const fn out_h(&self) -> u16 {
         match self.op {
@@ -217,9 +109,31 @@ impl LayerSpec {
         }
     }
 
-    /// Bytes of one input tensor (an add has two of them).
+    /// Bytes of the (first) input tensor.
     pub const fn input_bytes(&self) -> usize {
         self.in_h as usize * self.in_w as usize * self.c_in as usize
+    }
+
+    /// Bytes of the second input tensor; 0 for operators with one.
+    pub const fn second_input_bytes(&self) -> usize {
+        match self.op {
+            Op::Add => self.input_bytes(),
+            Op::Concat => {
+                self.in_h as usize * self.in_w as usize * self.c_out.saturating_sub(self.c_in) as usize
+            }
+            Op::Scale => self.c_in as usize,
+            _ => 0,
+        }
+    }
+
+    /// Input channels that an output channel of a convolution sees; 0 if the shape is invalid.
+    pub const fn c_in_of_group(&self) -> u16 {
+        of_group(self.c_in, self.groups)
+    }
+
+    /// Output channels of a group of a convolution; 0 if the shape is invalid.
+    pub const fn c_out_of_group(&self) -> u16 {
+        of_group(self.c_out, self.groups)
     }
 
     /// Bytes of the output tensor.
@@ -227,26 +141,30 @@ impl LayerSpec {
         self.out_h() as usize * self.out_w() as usize * self.c_out as usize
     }
 
-    /// Weights, one byte each; 0 for layers without.
+    /// Weights, one byte each, or bytes of a table; 0 for layers without.
     pub const fn weight_bytes(&self) -> usize {
         let kernel = self.kernel_h as usize * self.kernel_w as usize;
         match self.op {
             Op::Conv => self.c_out as usize * kernel * self.c_in as usize,
             Op::Depthwise => kernel * self.c_in as usize,
+            Op::GroupedConv => self.c_out as usize * kernel * self.c_in_of_group() as usize,
             Op::Linear => self.c_out as usize * self.input_bytes(),
-            Op::AvgPool | Op::MaxPool | Op::Add => 0,
+            Op::Select => self.c_out as usize * 2,
+            Op::Lookup => 256,
+            Op::AvgPool | Op::MaxPool | Op::Add | Op::Concat | Op::Scale => 0,
         }
     }
 
-    /// Multiply-accumulates; a pool counts its window, an add one an element.
+    /// Multiply-accumulates; a pool counts its window, an operator without weights and window one an element.
     pub const fn macs(&self) -> u64 {
         let out = self.output_bytes() as u64;
         let kernel = self.kernel_h as u64 * self.kernel_w as u64;
         match self.op {
             Op::Conv => out * kernel * self.c_in as u64,
             Op::Depthwise | Op::AvgPool | Op::MaxPool => out * kernel,
+            Op::GroupedConv => out * kernel * self.c_in_of_group() as u64,
             Op::Linear => self.c_out as u64 * self.input_bytes() as u64,
-            Op::Add => out,
+            Op::Add | Op::Concat | Op::Select | Op::Scale | Op::Lookup => out,
         }
     }
 
@@ -259,8 +177,17 @@ impl LayerSpec {
         if dims.contains(&0) || self.kernel_h == 0 || self.kernel_w == 0 || self.stride == 0 {
             return Err(ShapeError::Zero);
         }
-        if !matches!(self.op, Op::Conv | Op::Linear) && self.c_in != self.c_out {
+        if !self.op.changes_channels() && self.c_in != self.c_out {
             return Err(ShapeError::Channels);
+        }
+        let divides = self.groups > 1
+            && self.c_in.is_multiple_of(self.groups)
+            && self.c_out.is_multiple_of(self.groups);
+        if if self.op == Op::GroupedConv { !divides } else { self.groups != 1 } {
+            return Err(ShapeError::Groups);
+        }
+        if self.op == Op::Concat && self.c_in >= self.c_out {
+            return Err(ShapeError::Parts);
         }
         let p = self.padding;
         let pad_fits = p.top < self.kernel_h
@@ -268,11 +195,7 @@ impl LayerSpec {
             && p.left < self.kernel_w
             && p.right < self.kernel_w;
         let point = self.kernel_h == 1 && self.kernel_w == 1 && self.stride == 1;
-        if !pad_fits
-            || self.out_h() == 0
-            || self.out_w() == 0
-            || (matches!(self.op, Op::Linear | Op::Add) && !point)
-        {
+        if !pad_fits || self.out_h() == 0 || self.out_w() == 0 || (!self.op.has_window() && !point) {
             return Err(ShapeError::Kernel);
         }
         let elements = dims[..3].iter().map(|&d| u64::from(d)).product::<u64>();
@@ -285,6 +208,13 @@ impl LayerSpec {
             return Err(ShapeError::TooLarge);
         }
         Ok(())
+    }
+}
+
+const fn of_group(channels: u16, groups: u16) -> u16 {
+    match channels.checked_div(groups) {
+        Some(channels) => channels,
+        None => 0,
     }
 }
 
@@ -301,12 +231,15 @@ const fn out_dim(size: u16, before: u8, after: u8, kernel: u8, stride: u8) -> u1
 impl fmt::Display for LayerSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}x{}x{}->{}", self.op.name(), self.in_h, self.in_w, self.c_in, self.c_out)?;
-        if !matches!(self.op, Op::Linear | Op::Add) {
+        if self.op.has_window() {
             write!(f, " k{}", self.kernel_h)?;
             if self.kernel_w != self.kernel_h {
                 write!(f, "x{}", self.kernel_w)?;
             }
             write!(f, " s{}", self.stride)?;
+        }
+        if self.groups != 1 {
+            write!(f, " g{}", self.groups)?;
         }
         let p = self.padding;
         if p != Padding::NONE {

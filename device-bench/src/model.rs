@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 pub const MAGIC: u32 = u32::from_le_bytes(*b"ESLM");
 
 /// The format that this code writes and reads.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// A tensor of the model as others see it: where it lies in the arena and what its numbers mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ pub struct Model<'a> {
 /// Where a layer works in the arena; byte ranges, an empty one is `0..0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {
-    /// Inputs; the second one is empty except for an add.
+    /// Inputs; the second one is empty for operators of one.
     pub inputs: [core::ops::Range<usize>; 2],
     /// Output.
     pub output: core::ops::Range<usize>,

@@ -17,7 +17,7 @@ use crate::model::ModelError;
 use serde::{Deserialize, Serialize};
 
 /// Version of the messages; raised by every change of a type below.
-pub const PROTOCOL: u16 = 3;
+pub const PROTOCOL: u16 = 4;
 
 /// The most input bytes in one [`Request::Input`].
 pub const INPUT_CHUNK: usize = 1024;

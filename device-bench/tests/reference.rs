@@ -5,11 +5,11 @@ mod case;
 
 use case::Case;
 use case::{Random, bytes, bytes_mut, extreme_case_of, large_specs, random_case, random_case_of};
-use device_bench::Op;
 use device_bench::infer;
 use device_bench::kernels::{KernelSet, scratch_bytes};
 use device_bench::model::Model;
-use device_bench::quant::Requant;
+use device_bench::quant::{Clamp, Requant};
+use device_bench::{LayerSpec, Op};
 
 /// `MultiplyByQuantizedMultiplier`, in exact 128-bit arithmetic with C's truncating division.
 fn multiply(x: i64, requant: Requant) -> i64 {
@@ -37,15 +37,46 @@ impl Case {
 
     fn output_at(&self, y: i64, x: i64, c: usize) -> i8 {
         let value = match self.spec.op {
-            Op::Conv | Op::Depthwise => self.scaled(self.conv(y, x, c), c),
+            Op::Conv | Op::Depthwise | Op::GroupedConv => self.scaled(self.conv(y, x, c), c),
             Op::Linear => self.scaled(self.linear(c), c),
             Op::AvgPool => self.mean(y, x, c),
             Op::MaxPool => self.window(y, x, c).into_iter().max().expect("windows are never empty"),
-            Op::Add => {
-                self.sum((y as usize * self.spec.in_w as usize + x as usize) * self.spec.c_in as usize + c)
+            Op::Add => self.sum(self.pixel(y, x) * usize::from(self.spec.c_in) + c),
+            Op::Concat => self.part(self.pixel(y, x), c),
+            Op::Select => {
+                i64::from(self.inputs[0][self.pixel(y, x) * usize::from(self.spec.c_in) + self.entry(c)])
+            }
+            Op::Scale => self.product(self.pixel(y, x), c),
+            Op::Lookup => {
+                let value = self.inputs[0][self.pixel(y, x) * usize::from(self.spec.c_in) + c];
+                i64::from(self.weights[value as u8 as usize])
             }
         };
         value.clamp(i64::from(self.clamp.min), i64::from(self.clamp.max)) as i8
+    }
+
+    fn pixel(&self, y: i64, x: i64) -> usize {
+        y as usize * usize::from(self.spec.in_w) + x as usize
+    }
+
+    fn part(&self, pixel: usize, c: usize) -> i64 {
+        let first = usize::from(self.spec.c_in);
+        let (input, c, channels) = match c.checked_sub(first) {
+            None => (0, c, first),
+            Some(c) => (1, c, usize::from(self.spec.c_out) - first),
+        };
+        i64::from(self.inputs[input][pixel * channels + c])
+    }
+
+    fn entry(&self, c: usize) -> usize {
+        self.weights[2 * c] as u8 as usize + 256 * self.weights[2 * c + 1] as u8 as usize
+    }
+
+    fn product(&self, pixel: usize, c: usize) -> i64 {
+        let [x, gate] = [self.inputs[0][pixel * usize::from(self.spec.c_in) + c], self.inputs[1][c]];
+        let product =
+            (i64::from(x) - i64::from(self.zeros[0])) * (i64::from(gate) - i64::from(self.zeros[1]));
+        multiply(product, self.requant[0]) + i64::from(self.zeros[2])
     }
 
     fn scaled(&self, acc: i64, c: usize) -> i64 {
@@ -65,16 +96,24 @@ impl Case {
         let s = &self.spec;
         let (kw, c_in, stride) = (usize::from(s.kernel_w), usize::from(s.c_in), i64::from(s.stride));
         let depthwise = s.op == Op::Depthwise;
+        // Channels that an output sees, and the first of them.
+        let (seen, first) = match s.op {
+            Op::Depthwise => (1, c),
+            _ => {
+                let [seen, group] = [c_in, usize::from(s.c_out)].map(|n| n / usize::from(s.groups));
+                (seen, c / group * seen)
+            }
+        };
         let mut acc = 0;
-        for ci in if depthwise { c..c + 1 } else { 0..c_in } {
+        for ci in 0..seen {
             for ky in 0..usize::from(s.kernel_h) {
                 for kx in 0..kw {
                     let tap = if depthwise {
                         (ky * kw + kx) * c_in + c
                     } else {
-                        ((c * usize::from(s.kernel_h) + ky) * kw + kx) * c_in + ci
+                        ((c * usize::from(s.kernel_h) + ky) * kw + kx) * seen + ci
                     };
-                    let input = self.at(y * stride + ky as i64, x * stride + kx as i64, ci);
+                    let input = self.at(y * stride + ky as i64, x * stride + kx as i64, first + ci);
                     acc += input.map_or(0, |v| v - i64::from(self.zeros[0])) * i64::from(self.weights[tap]);
                 }
             }
@@ -145,10 +184,23 @@ fn large_layers_equal_the_reference_whatever_their_weights() {
     }
 }
 
+/// Timing gives a selection any bytes for a table.
+#[test]
+fn an_entry_of_a_selection_beyond_the_last_channel_means_the_last() {
+    let mut case = random_case_of(&mut Random(5), LayerSpec::select(3, 3, 5, 2));
+    case.clamp = Clamp::FULL;
+    case.weights = vec![4, 0, -1, -1];
+    let (blob, wanted) = (case.blob(), case.inputs[0].iter().skip(4).step_by(5));
+    let wanted: Vec<i8> = wanted.flat_map(|&x| [x, x]).collect();
+    assert_eq!(case.run(&blob, KernelSet::Portable), wanted);
+}
+
 #[test]
 fn layers_take_little_scratch() {
     for spec in large_specs() {
-        assert!(scratch_bytes(&spec) <= 8192, "{spec}: {} bytes", scratch_bytes(&spec));
+        // A group's channels are put together in strips of 4 KiB.
+        let most = if spec.op == Op::GroupedConv { 8192 + 4096 } else { 8192 };
+        assert!(scratch_bytes(&spec) <= most, "{spec}: {} bytes", scratch_bytes(&spec));
     }
 }
 
@@ -174,7 +226,7 @@ fn any_blob_that_parses_runs() {
     let mut n_ran = 0;
     let n = most(20_000, 100);
     for i in 0..n {
-        let mut blob = random_case(&mut random, Op::ALL[i % 6]).blob();
+        let mut blob = random_case(&mut random, Op::ALL[i % Op::ALL.len()]).blob();
         let data = bytes_mut(&mut blob);
         for _ in 0..random.within(1, 3) {
             let at = 16 + random.bits() as usize % (data.len() - 16).min(112);

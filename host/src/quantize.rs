@@ -10,6 +10,7 @@ mod float;
 mod fold;
 mod int8;
 mod made_up;
+mod ranges;
 mod scale;
 
 pub use blob::{Blob, encode, run_host};

@@ -102,7 +102,8 @@ fn layer_model(random: &mut Random, kind: usize) -> Value {
     } else {
         Clamp::FULL
     };
-    let case = Case { clamp, ..case };
+    let mut case = Case { clamp, ..case };
+    case.inputs[1].truncate(spec.second_input_bytes());
     let made = case.run(&case.blob(), KernelSet::Portable);
     let is_add = spec.op == Op::Add;
     let layer = layer_json(
@@ -132,7 +133,7 @@ fn kind_name(spec: &LayerSpec) -> String {
     match spec.op {
         Op::Linear | Op::Add => op,
         Op::AvgPool => format!("global {op}"),
-        Op::Conv | Op::Depthwise | Op::MaxPool => format!("{op} {kernel} x {kernel}, stride {stride}"),
+        _ => format!("{op} {kernel} x {kernel}, stride {stride}"),
     }
 }
 

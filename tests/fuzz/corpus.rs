@@ -74,8 +74,7 @@ fn blobs() -> Vec<(String, Vec<u8>)> {
     let mut random = Random(7);
     let mut all = Vec::new();
     for op in Op::ALL {
-        let cases = [random_case(&mut random, op)];
-        all.push((format!("{}.model", op.name()), bytes_of(&chain(&cases))));
+        all.push((format!("{}.model", op.name()), bytes_of(&random_case(&mut random, op).blob())));
     }
     let network = [
         LayerSpec::conv(9, 9, 1, 6, 3, 2, Padding::all(1)),
@@ -101,6 +100,7 @@ fn requests() -> Vec<Message> {
         Request::Hello,
         Request::TimeLayer { spec, plan, seed: 7 },
         Request::TimeLayer { spec: LayerSpec::add(4, 4, 2), plan, seed: 8 },
+        Request::TimeLayer { spec: LayerSpec { c_out: 4, ..spec }.grouped(2), plan, seed: 9 },
         Request::LoadModel { len: 880 },
         Request::Input { offset: 3, bytes: &[1, 0, 255, 0, 7] },
         Request::RunModel,

@@ -1,6 +1,6 @@
 //! Layers that differ in their channels only, and the costs between them.
 
-use device_bench::{LayerSpec, Op};
+use device_bench::LayerSpec;
 
 use super::fit::{MAX_TERMS, Observations};
 use super::hull::{self, Channels};
@@ -64,7 +64,7 @@ impl Family {
     pub(super) fn new(layers: &[(LayerSpec, f64)]) -> Family {
         let points: Vec<_> = layers.iter().map(|(spec, value)| (channels(spec), *value)).collect();
         let corners = hull::corners(&points.iter().map(|point| point.0).collect::<Vec<_>>());
-        let two_axes = layers.iter().any(|(spec, _)| matches!(spec.op, Op::Conv | Op::Linear));
+        let two_axes = layers.iter().any(|(spec, _)| spec.op.changes_channels());
         let n_terms = if two_axes { MAX_TERMS } else { 2 };
         let mut family = Family { points, corners, n_terms, held_out: Vec::new(), error: None };
         let inner = family.points.iter().filter(|(at, _)| !family.corners.contains(at));

@@ -15,7 +15,7 @@ use super::{CostTable, Entry, EntryError, Provenance};
 
 const BANNER: &str = "# edgeslim cost table; do not edit; written by `edgeslim profile`";
 
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 17] = [
     "op",
     "in_h",
     "in_w",
@@ -24,6 +24,7 @@ const COLUMNS: [&str; 16] = [
     "kernel_h",
     "kernel_w",
     "stride",
+    "groups",
     "pad_top",
     "pad_bottom",
     "pad_left",
@@ -129,8 +130,9 @@ pub(super) fn format(table: &CostTable) -> String {
     csv.push_str(&COLUMNS.join(","));
     csv.push('\n');
     for (spec, entry) in table.iter() {
-        let LayerSpec { op, in_h, in_w, c_in, c_out, kernel_h, kernel_w, stride, padding: p } = spec;
-        let _ = write!(csv, "{},{in_h},{in_w},{c_in},{c_out},{kernel_h},{kernel_w},{stride}", op.name());
+        let LayerSpec { op, in_h, in_w, c_in, c_out, kernel_h, kernel_w, stride, groups, padding: p } = spec;
+        let _ =
+            write!(csv, "{},{in_h},{in_w},{c_in},{c_out},{kernel_h},{kernel_w},{stride},{groups}", op.name());
         let _ = write!(csv, ",{},{},{},{},{QUANTITY}", p.top, p.bottom, p.left, p.right);
         let samples: Vec<String> = entry.samples.iter().map(u64::to_string).collect();
         let _ = writeln!(csv, ",{},{},{}", entry.cold, entry.n_calls, samples.join(" "));
@@ -237,19 +239,20 @@ fn parse_row(text: &str) -> Result<(LayerSpec, Entry), Problem> {
         kernel_h: number(&cells, 5)?,
         kernel_w: number(&cells, 6)?,
         stride: number(&cells, 7)?,
+        groups: number(&cells, 8)?,
         padding: Padding {
-            top: number(&cells, 8)?,
-            bottom: number(&cells, 9)?,
-            left: number(&cells, 10)?,
-            right: number(&cells, 11)?,
+            top: number(&cells, 9)?,
+            bottom: number(&cells, 10)?,
+            left: number(&cells, 11)?,
+            right: number(&cells, 12)?,
         },
     };
-    if cells[12] != QUANTITY {
-        return Err(bad_cell(12, cells[12], "a quantity that this version of edgeslim knows (`latency`)"));
+    if cells[13] != QUANTITY {
+        return Err(bad_cell(13, cells[13], "a quantity that this version of edgeslim knows (`latency`)"));
     }
-    let samples = cells[15].split(' ').filter(|_| !cells[15].is_empty());
-    let samples = samples.map(|cell| parse_number(15, cell)).collect::<Result<_, _>>()?;
-    Ok((spec, Entry { cold: number(&cells, 13)?, n_calls: number(&cells, 14)?, samples }))
+    let samples = cells[16].split(' ').filter(|_| !cells[16].is_empty());
+    let samples = samples.map(|cell| parse_number(16, cell)).collect::<Result<_, _>>()?;
+    Ok((spec, Entry { cold: number(&cells, 14)?, n_calls: number(&cells, 15)?, samples }))
 }
 
 fn number<T: FromStr>(cells: &[&str; COLUMNS.len()], column: usize) -> Result<T, Problem> {

@@ -62,9 +62,9 @@ fn the_file_is_this() {
 # compiler = \"rustc 1.90.0, opt-level 3\"
 # seed = 7
 # edgeslim = \"0.1.0\"
-op,in_h,in_w,c_in,c_out,kernel_h,kernel_w,stride,pad_top,pad_bottom,pad_left,pad_right,quantity,cold,n_calls,samples
-conv,28,28,16,32,3,3,1,1,1,1,1,latency,90,1,70 71
-linear,1,1,64,10,1,1,1,0,0,0,0,latency,40,30,900
+op,in_h,in_w,c_in,c_out,kernel_h,kernel_w,stride,groups,pad_top,pad_bottom,pad_left,pad_right,quantity,cold,n_calls,samples
+conv,28,28,16,32,3,3,1,1,1,1,1,1,latency,90,1,70 71
+linear,1,1,64,10,1,1,1,1,0,0,0,0,latency,40,30,900
 ";
     assert_eq!(table().to_csv(), expected);
 }
@@ -96,8 +96,8 @@ fn a_broken_line_is_named_with_its_column() {
         ("70 71", "70  71", "cost-table.csv:17: column `samples`: `` is not a whole number"),
         ("70 71", "", "cost-table.csv:17: conv 28x28x16->32 k3 s1 p1,1,1,1: `samples` is empty"),
         ("90,1,70", "90,0,70", "cost-table.csv:17: conv 28x28x16->32 k3 s1 p1,1,1,1: `n_calls` is 0"),
-        ("64,10,1,1,1,0", "64,10,1,1,2,0", "cost-table.csv:18: linear 1x1x64->10: kernel and padding"),
-        (",latency,40,30,900", "", "cost-table.csv:18: 12 cells instead of 16"),
+        ("64,10,1,1,1,1,0", "64,10,1,1,2,1,0", "cost-table.csv:18: linear 1x1x64->10: kernel and padding"),
+        (",latency,40,30,900", "", "cost-table.csv:18: 13 cells instead of 17"),
         ("900\n", "90", "cost-table.csv:18: the line is cut off"),
     ];
     for (old, new, expected) in cases {
@@ -214,11 +214,19 @@ fn layer() -> impl Strategy<Value = LayerSpec> {
         let ([in_h, in_w, c_in, c_out], [kernel_h, kernel_w, stride]) = (sizes, kernel);
         let [top, bottom, left, right] = padding;
         let padding = Padding { top, bottom, left, right };
-        let spec = LayerSpec { op, in_h, in_w, c_in, c_out, kernel_h, kernel_w, stride, padding };
+        let groups = if op == Op::GroupedConv { 2 + c_in % 3 } else { 1 };
+        let spec = LayerSpec { op, in_h, in_w, c_in, c_out, kernel_h, kernel_w, stride, groups, padding };
         match op {
             Op::Conv => spec,
             Op::Linear => LayerSpec::linear(c_in, c_out),
             Op::Add => LayerSpec::add(in_h, in_w, c_in),
+            Op::GroupedConv => {
+                LayerSpec { c_in: c_in.next_multiple_of(groups), c_out: c_out * groups, ..spec }
+            }
+            Op::Concat => LayerSpec::concat(in_h, in_w, c_in, c_in + c_out),
+            Op::Select => LayerSpec::select(in_h, in_w, c_in, c_out),
+            Op::Scale => LayerSpec::scale(in_h, in_w, c_in),
+            Op::Lookup => LayerSpec::lookup(in_h, in_w, c_in),
             _ => LayerSpec { c_out: c_in, ..spec },
         }
     });

@@ -39,8 +39,7 @@ pub enum LayerError {
 
 /// RAM that [`time_layer`] needs: tensors, scratch, bias and requantisation; weights not counted.
 pub const fn layer_memory_bytes(spec: &LayerSpec) -> usize {
-    let n_inputs = if matches!(spec.op, Op::Add) { 2 } else { 1 };
-    let tensors = aligned(spec.input_bytes()).saturating_mul(n_inputs);
+    let tensors = aligned(spec.input_bytes()).saturating_add(aligned(spec.second_input_bytes()));
     let words = n_channels(spec) * size_of::<Channel>() + n_scales(spec) * size_of::<Requant>();
     tensors
         .saturating_add(aligned(spec.output_bytes()))
@@ -143,7 +142,7 @@ impl<'a> Workbench<'a> {
         let scales = cast::as_requant_mut(take(n_scales(spec) * size_of::<Requant>())?)?;
         let scratch = take(scratch_bytes(spec))?;
         let first = take(spec.input_bytes())?;
-        let second = take(if spec.op == Op::Add { spec.input_bytes() } else { 0 })?;
+        let second = take(spec.second_input_bytes())?;
         let output = cast::as_i8_mut(take(spec.output_bytes())?);
 
         channels.fill_with(|| Channel::new(random.next() as i32 >> 16, made_up_requant(spec, random.next())));
@@ -215,7 +214,13 @@ mod tests {
             LayerSpec::global_avg_pool(8, 8, 6),
             max_pool,
             LayerSpec::add(8, 8, 6),
+            LayerSpec::conv(8, 8, 6, 9, 3, 1, Padding::all(1)).grouped(3),
+            LayerSpec::concat(8, 8, 5, 9),
+            LayerSpec::select(8, 8, 9, 4),
+            LayerSpec::scale(8, 8, 6),
+            LayerSpec::lookup(8, 8, 6),
         ];
+        assert!(Op::ALL.iter().all(|op| specs.iter().any(|spec| spec.op == *op)));
         let mut memory = Memory([0; 8192]);
         for spec in &specs {
             let memory = &mut memory.0[..layer_memory_bytes(spec)];

@@ -6,18 +6,24 @@
 mod add;
 mod avg_pool;
 pub(crate) mod cast;
+mod concat;
 mod conv;
 mod depthwise;
 #[cfg(not(any(thumb2, thumb1)))]
 mod dsp;
 mod gather;
+mod grouped;
 mod linear;
+mod lookup;
 mod max_pool;
 mod micro;
 mod pack;
 mod planes;
 #[cfg(any(dsp, thumb2))]
 mod products;
+mod runs;
+mod scale;
+mod select;
 #[cfg(thumb1)]
 mod thumb1;
 #[cfg(thumb2)]
@@ -104,17 +110,17 @@ impl KernelSet {
 pub struct Layer<'a> {
     /// The shape; it passes [`LayerSpec::check`].
     pub(crate) spec: LayerSpec,
-    /// Zero points of the inputs; only an add reads the second.
+    /// Zero points of the inputs; only a sum and a scaling read the second.
     pub(crate) input_zero: [i8; 2],
-    /// Zero point of the output; pools keep their input's and ignore it.
+    /// Zero point of the output; operators that keep their input's scale, and a lookup, ignore it.
     pub(crate) output_zero: i8,
     /// The activation function.
     pub(crate) clamp: Clamp,
-    /// [`packed_bytes`] of weights, 4-aligned; empty for layers without.
+    /// [`packed_bytes`] of weights or a table, 4-aligned; empty for layers without.
     pub(crate) weights: &'a [u8],
     /// `[c_out]`, the input's zero point folded in by [`fold_bias`]; empty for layers without weights.
     pub(crate) channels: &'a [Channel],
-    /// The scales of an add's two inputs and of its output; empty for other layers.
+    /// The scales of an add's two inputs and of its output, or of a scaling's output; empty for other layers.
     pub(crate) scales: &'a [Requant],
     /// Whether two channels can share their sums over a whole patch, see [`pack`]: not where many weights are large.
     pub(crate) sums_fit: bool,
@@ -147,7 +153,8 @@ pub const fn scratch_bytes(spec: &LayerSpec) -> usize {
         Op::Linear => linear::scratch_bytes(spec),
         Op::Add => add::scratch_bytes(spec),
         Op::Depthwise => depthwise::scratch_bytes(spec),
-        Op::AvgPool | Op::MaxPool => 0,
+        Op::GroupedConv => grouped::scratch_bytes(spec),
+        Op::AvgPool | Op::MaxPool | Op::Concat | Op::Select | Op::Scale | Op::Lookup => 0,
     }
 }
 
@@ -158,23 +165,23 @@ pub(crate) const fn n_channels(spec: &LayerSpec) -> usize {
 
 /// Entries of [`Layer::scales`].
 pub(crate) const fn n_scales(spec: &LayerSpec) -> usize {
-    if matches!(spec.op, Op::Add) { 3 } else { 0 }
+    match spec.op {
+        Op::Add => 3,
+        Op::Scale => 1,
+        _ => 0,
+    }
 }
 
-/// Scales of a layer in TFLite semantics: one an output channel, three for an add.
+/// Scales of a layer in TFLite semantics: one an output channel, three for an add, one for a scaling.
 pub const fn n_requant(spec: &LayerSpec) -> usize {
-    match spec.op {
-        Op::Conv | Op::Depthwise | Op::Linear => spec.c_out as usize,
-        Op::Add => 3,
-        Op::AvgPool | Op::MaxPool => 0,
-    }
+    n_bias(spec) + n_scales(spec)
 }
 
 /// Biases of a layer in TFLite semantics: one an output channel.
 pub const fn n_bias(spec: &LayerSpec) -> usize {
     match spec.op {
-        Op::Conv | Op::Depthwise | Op::Linear => spec.c_out as usize,
-        Op::AvgPool | Op::MaxPool | Op::Add => 0,
+        Op::Conv | Op::Depthwise | Op::Linear | Op::GroupedConv => spec.c_out as usize,
+        _ => 0,
     }
 }
 
@@ -195,7 +202,7 @@ pub fn fold_bias(spec: &LayerSpec, weights: &[i8], c: usize, bias: i32, input_ze
 
 /// Runs one layer; on a board always with [`KernelSet::NATIVE`], which gives the same bytes.
 ///
-/// - `inputs`: `[in_h, in_w, c_in]` each; the second is read by an add only
+/// - `inputs`: `[in_h, in_w, c_in]`, and for operators of two [`LayerSpec::second_input_bytes`]
 /// - `output`: `[out_h, out_w, c_out]`
 /// - `scratch`: at least [`scratch_bytes`], 4-aligned; its contents do not matter
 ///
@@ -211,7 +218,7 @@ pub fn run(
     let spec = &layer.spec;
     debug_assert_eq!(spec.check(), Ok(()));
     let fits = inputs[0].len() == spec.input_bytes()
-        && (spec.op != Op::Add || inputs[1].len() == spec.input_bytes())
+        && [0, inputs[1].len()].contains(&spec.second_input_bytes())
         && output.len() == spec.output_bytes();
     debug_assert_eq!(layer.weights.len(), packed_bytes(spec));
     debug_assert_eq!((layer.channels.len(), layer.scales.len()), (n_channels(spec), n_scales(spec)));
@@ -227,9 +234,7 @@ pub fn run(
     match set {
         _ if cfg!(dsp) => dispatch::<dsp::Dsp>(layer, inputs, output, scratch),
         // Boards have one set; others would only take code.
-        KernelSet::Dsp if !cfg!(target_os = "none") => {
-            dispatch::<dsp::Dsp>(layer, inputs, output, scratch)
-        }
+        KernelSet::Dsp if !cfg!(target_os = "none") => dispatch::<dsp::Dsp>(layer, inputs, output, scratch),
         _ => dispatch::<micro::Portable>(layer, inputs, output, scratch),
     }
 }
@@ -244,10 +249,22 @@ fn dispatch<M: micro::Micro>(
         Op::Conv => return conv::run::<M>(layer, inputs[0], output, scratch),
         Op::Depthwise => return depthwise::run::<M>(layer, inputs[0], output, scratch),
         Op::Linear => return linear::run::<M>(layer, inputs[0], output, scratch),
-        Op::AvgPool => avg_pool::run::<M>(layer, inputs[0], output),
-        Op::MaxPool => max_pool::run::<M>(layer, inputs[0], output),
+        Op::AvgPool => {
+            avg_pool::run::<M>(layer, inputs[0], output);
+            return Ok(());
+        }
+        Op::MaxPool => {
+            max_pool::run::<M>(layer, inputs[0], output);
+            return Ok(());
+        }
         Op::Add => return add::run::<M>(layer, inputs, output, scratch),
+        Op::GroupedConv => return grouped::run::<M>(layer, inputs[0], output, scratch),
+        Op::Concat => concat::run(layer, inputs, output),
+        Op::Select => select::run(layer, inputs[0], output),
+        Op::Scale => scale::run(layer, inputs, output)?,
+        Op::Lookup => lookup::run(layer, inputs[0], output)?,
     }
+    micro::clamp::<M>(layer, output);
     Ok(())
 }
 

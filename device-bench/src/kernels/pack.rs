@@ -9,6 +9,7 @@
 //! elements is two words, in the order `0 2 1 3` in which SXTB16 leaves four bytes; a run's last one to three elements are
 //! padded to whole words. A pair of channels that lacks its odd one has zeros for it.
 
+use super::grouped;
 use crate::layer::{LayerSpec, Op};
 
 /// Channels of a linear layer that share each input.
@@ -71,7 +72,8 @@ pub(super) const fn element(len: usize, slot: usize) -> Option<usize> {
 pub const fn packed_bytes(spec: &LayerSpec) -> usize {
     match spec.op {
         Op::Conv | Op::Linear => (spec.c_out as usize).div_ceil(2).saturating_mul(Runs::of(spec).words() * 4),
-        Op::Depthwise | Op::AvgPool | Op::MaxPool | Op::Add => spec.weight_bytes(),
+        Op::GroupedConv => grouped::packed_bytes(spec),
+        _ => spec.weight_bytes(),
     }
 }
 
@@ -92,6 +94,9 @@ const fn place(spec: &LayerSpec, pair: usize) -> (usize, usize) {
 pub(crate) fn pack(spec: &LayerSpec, weights: &[i8], packed: &mut [u8]) -> Option<()> {
     if weights.len() != spec.weight_bytes() || packed.len() != packed_bytes(spec) {
         return None;
+    }
+    if spec.op == Op::GroupedConv {
+        return grouped::pack(spec, weights, packed);
     }
     if !matches!(spec.op, Op::Conv | Op::Linear) {
         packed.copy_from_slice(super::cast::as_u8(weights));
@@ -122,6 +127,9 @@ pub(crate) fn pack(spec: &LayerSpec, weights: &[i8], packed: &mut [u8]) -> Optio
 
 /// Whether the sums of every odd channel stay within 24 bits, whatever the input.
 pub(crate) fn sums_fit(spec: &LayerSpec, weights: &[i8]) -> bool {
+    if spec.op == Op::GroupedConv {
+        return grouped::sums_fit(spec, weights);
+    }
     let channels = weights.chunks_exact(Runs::of(spec).elements().max(1));
     !matches!(spec.op, Op::Conv | Op::Linear)
         || channels.skip(1).step_by(2).all(|channel| {

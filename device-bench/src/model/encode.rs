@@ -14,7 +14,7 @@ use crate::quant::{Channel, Clamp, Requant};
 pub struct LayerDesc<'a> {
     /// The shape.
     pub spec: LayerSpec,
-    /// Inputs; only an add has a second one.
+    /// Inputs; the second one is not read by operators of one.
     pub inputs: [TensorRef; 2],
     /// Output.
     pub output: TensorRef,
@@ -22,12 +22,12 @@ pub struct LayerDesc<'a> {
     pub scratch: u32,
     /// The activation function.
     pub clamp: Clamp,
-    /// As [`crate::Op`] says; empty for layers without. Those of a convolution or linear layer are -127 at least, as
-    /// TFLite's are.
+    /// As [`crate::Op`] says, tables too; empty for layers without. Those of a dense or grouped convolution or linear layer
+    /// are -127 at least, as TFLite's are.
     pub weights: &'a [i8],
     /// `[c_out]`, at scale `input * weight`, zero point 0; within 29 bits; empty for layers without weights.
     pub bias: &'a [i32],
-    /// `[c_out]`; for an add the two inputs' and the output's; empty for pools.
+    /// `[c_out]`; for an add the two inputs' and the output's, for a scaling the output's; empty for layers without.
     pub requant: &'a [Requant],
 }
 
@@ -100,7 +100,7 @@ fn write_parameters(layer: &LayerDesc<'_>, blob: &mut [u8], at: &mut usize) -> O
         for scale in layer.requant {
             *at = put_words(blob, *at, &[scale.multiplier, scale.shift])?;
         }
-        // Of an add, the last one is the output's.
+        // The last one is the output's.
         scales_fast = layer.requant.last().is_none_or(|&scale| Channel::new(0, scale).is_fast());
     }
     for (c, (&bias, &requant)) in layer.bias.iter().zip(layer.requant).enumerate() {

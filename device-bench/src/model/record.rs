@@ -57,7 +57,7 @@ impl Record {
             self.output.offset,
             self.scratch,
             bytes(self.inputs[0].zero_point, self.inputs[1].zero_point, self.output.zero_point, 0),
-            bytes(self.clamp.min, self.clamp.max, 0, 0),
+            bytes(self.clamp.min, self.clamp.max, 0, 0) | u32::from(s.groups) << 16,
             self.scales_at,
             self.weights_at,
             if self.sums_fit { SUMS_FIT } else { 0 } | if self.scales_fast { SCALES_FAST } else { 0 },
@@ -92,6 +92,7 @@ impl Record {
             kernel_h,
             kernel_w,
             stride,
+            groups: high(9),
             padding: Padding { top, bottom, left, right },
         };
         Some(Record {
@@ -144,11 +145,10 @@ impl Record {
     #[inline(always)]
     pub fn placement(&self) -> Option<Placement> {
         let spec = &self.spec;
-        let second_len = if spec.op == Op::Add { spec.input_bytes() } else { 0 };
         Some(Placement {
             inputs: [
                 range(self.inputs[0].offset, spec.input_bytes())?,
-                range(self.inputs[1].offset, second_len)?,
+                range(self.inputs[1].offset, spec.second_input_bytes())?,
             ],
             output: range(self.output.offset, self.output_len as usize)?,
             scratch: range(self.scratch, self.scratch_len as usize)?,

@@ -51,7 +51,8 @@ pub struct Case {
 pub fn random_spec(random: &mut Random, op: Op) -> LayerSpec {
     loop {
         let channels = random.within(1, 19) as u16;
-        let point = matches!(op, Op::Linear | Op::Add) || random.bits().is_multiple_of(4);
+        let point = !op.has_window() || random.bits().is_multiple_of(4);
+        let groups = if op == Op::GroupedConv { random.within(2, 5) as u16 } else { 1 };
         let mut small = |low, high| random.within(low, high) as u8;
         let (kernel_h, kernel_w) = if point { (1, 1) } else { (small(1, 5), small(1, 5)) };
         let padding = Padding {
@@ -64,11 +65,18 @@ pub fn random_spec(random: &mut Random, op: Op) -> LayerSpec {
             op,
             in_h: small(1, 8).into(),
             in_w: small(1, 8).into(),
-            c_in: channels,
-            c_out: if matches!(op, Op::Conv | Op::Linear) { small(1, 11).into() } else { channels },
+            c_in: channels.next_multiple_of(groups),
+            c_out: match op {
+                Op::Conv | Op::Linear => small(1, 11).into(),
+                Op::GroupedConv => groups * u16::from(small(1, 6)),
+                Op::Concat => channels + u16::from(small(1, 11)),
+                Op::Select => small(1, 19).into(),
+                _ => channels,
+            },
             kernel_h,
             kernel_w,
-            stride: if matches!(op, Op::Linear | Op::Add) { 1 } else { small(1, 3) },
+            stride: if op.has_window() { small(1, 3) } else { 1 },
+            groups,
             padding,
         };
         if spec.check().is_ok() {
@@ -125,6 +133,16 @@ pub fn large_specs() -> Vec<LayerSpec> {
         LayerSpec::global_avg_pool(25, 5, 64),
         LayerSpec { op: Op::MaxPool, ..depthwise(20, 20, 18, 3, 2, 1) },
         LayerSpec::add(20, 20, 11),
+        conv(28, 28, 60, 24, 1, 1).grouped(3),
+        conv(20, 19, 32, 48, 3, 1).grouped(4),
+        conv(21, 30, 36, 18, 5, 2).grouped(3),
+        conv(6, 5, 280, 20, 3, 1).grouped(2),
+        beside(conv(90, 90, 8, 4, 3, 2)).grouped(2),
+        LayerSpec { stride: 4, ..conv(40, 33, 16, 12, 1, 1) }.grouped(4),
+        LayerSpec::concat(20, 20, 13, 40),
+        LayerSpec::select(20, 20, 48, 24),
+        LayerSpec::scale(20, 20, 33),
+        LayerSpec::lookup(20, 20, 33),
     ]
 }
 
@@ -136,6 +154,7 @@ pub fn random_case(random: &mut Random, op: Op) -> Case {
 pub fn random_case_of(random: &mut Random, spec: LayerSpec) -> Case {
     let shift = |random: &mut Random| match (spec.op, random.bits() % 8) {
         (Op::Add, _) => random.within(-22, 0),
+        (Op::Scale, _) => random.within(-12, 2),
         (_, 0) => random.within(-31, 2),
         _ => random.within(-13, -5),
     };
@@ -151,16 +170,28 @@ pub fn random_case_of(random: &mut Random, spec: LayerSpec) -> Case {
         spec,
         zeros: [random.int8(), random.int8(), random.int8()],
         clamp: Clamp { min: low.min(high), max: low.max(high) },
-        weights: random.int8s(spec.weight_bytes()).into_iter().map(|w| w.max(-127)).collect(),
+        weights: weights(random, &spec),
         bias,
         requant,
-        inputs: [random.int8s(spec.input_bytes()), random.int8s(spec.input_bytes())],
+        inputs: [random.int8s(spec.input_bytes()), random.int8s(spec.second_input_bytes())],
     }
+}
+
+/// Entries of a selection's table lie within its channels, weights are symmetric.
+fn weights(random: &mut Random, spec: &LayerSpec) -> Vec<i8> {
+    if spec.op == Op::Select {
+        let channels = (0..spec.c_out).map(|_| random.within(0, i64::from(spec.c_in) - 1) as u16);
+        return channels.flat_map(|channel| channel.to_le_bytes().map(|byte| byte as i8)).collect();
+    }
+    random.int8s(spec.weight_bytes()).into_iter().map(|w| w.max(-127)).collect()
 }
 
 /// Every product as large as it can be, and of one sign: sums of a pair of channels do not fit where there are many.
 pub fn extreme_case_of(random: &mut Random, spec: LayerSpec) -> Case {
     let mut case = random_case_of(random, spec);
+    if matches!(spec.op, Op::Select | Op::Lookup) {
+        return case;
+    }
     for requant in case.requant.iter_mut().filter(|_| spec.op != Op::Add) {
         requant.shift = random.within(-18, -9) as i32;
     }
@@ -170,10 +201,10 @@ pub fn extreme_case_of(random: &mut Random, spec: LayerSpec) -> Case {
 }
 
 impl Case {
-    /// The input of [`Case::blob`]: an add's has both tensors, the second one aligned.
+    /// The input of [`Case::blob`]: both tensors where there are two, the second one aligned.
     pub fn input(&self) -> Vec<i8> {
         let mut input = self.inputs[0].clone();
-        if self.spec.op == Op::Add {
+        if !self.inputs[1].is_empty() {
             input.resize(input.len().next_multiple_of(4), 0);
             input.extend(&self.inputs[1]);
         }
@@ -184,7 +215,7 @@ impl Case {
     pub fn blob(&self) -> Vec<u32> {
         let up = |n: usize| n.next_multiple_of(4) as u32;
         let second = up(self.spec.input_bytes());
-        let output = if self.spec.op == Op::Add { 2 * second } else { second };
+        let output = second + up(self.spec.second_input_bytes());
         let scratch = output + up(self.spec.output_bytes());
         let [zero_a, zero_b, zero_out] = self.zeros;
         let layers = [LayerDesc {

@@ -52,11 +52,11 @@ impl Board {
         Ok(Board { link, core, elf })
     }
 
-    /// Bytes of the kernels' code.
+    /// The kernels' code.
     ///
     /// # Errors
     /// If the firmware cannot be read.
-    pub fn code_bytes(&self) -> Result<u64> {
+    pub fn code(&self) -> Result<size::Code> {
         size::of_kernels(&self.elf)
     }
 

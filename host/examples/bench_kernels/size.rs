@@ -7,21 +7,37 @@ use std::path::Path;
 /// The goal on a Cortex-M4.
 pub const MOST: u64 = 24 * 1024;
 
+/// The operators that CMSIS-NN's networks lack, and what only they call.
+const OTHER_MODULES: [&str; 6] = ["7grouped", "6concat", "6select", "5scale", "6lookup", "4runs"];
+
+/// What the kernels take, bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Code {
+    /// The operators of the networks that are compared, and the assembly.
+    pub compared: u64,
+    /// All other operators.
+    pub others: u64,
+}
+
 /// Of every function of `device_bench::kernels` and of its assembly, each up to the next one.
 ///
 /// # Errors
 /// If the file is no firmware.
-pub fn of_kernels(elf: &Path) -> Result<u64> {
+pub fn of_kernels(elf: &Path) -> Result<Code> {
     let bytes = std::fs::read(elf)?;
     let file = ElfFile32::<object::Endianness>::parse(&*bytes)?;
     let functions = file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text);
     // The last bit of an address says that it is Thumb code.
-    let mut starts: Vec<(u64, bool)> =
-        functions.map(|symbol| (symbol.address() & !1, symbol.name().is_ok_and(is_of_kernels))).collect();
-    starts.sort_unstable();
+    let mut starts: Vec<(u64, &str)> =
+        functions.map(|symbol| (symbol.address() & !1, symbol.name().unwrap_or(""))).collect();
+    starts.sort_by_key(|(address, name)| (*address, !is_of_kernels(name)));
     starts.dedup_by_key(|(address, _)| *address);
-    let of_kernels = starts.windows(2).filter(|pair| pair[0].1);
-    Ok(of_kernels.map(|pair| pair[1].0 - pair[0].0).sum())
+    let mut code = Code { compared: 0, others: 0 };
+    for pair in starts.windows(2).filter(|pair| is_of_kernels(pair[0].1)) {
+        let other = OTHER_MODULES.iter().any(|module| pair[0].1.contains(&format!("kernels{module}")));
+        *if other { &mut code.others } else { &mut code.compared } += pair[1].0 - pair[0].0;
+    }
+    Ok(code)
 }
 
 fn is_of_kernels(name: &str) -> bool {

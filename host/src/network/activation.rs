@@ -43,6 +43,11 @@ impl Activation {
         }
     }
 
+    /// Whether int8 values are only moved into a range; all others are looked up.
+    pub const fn is_clamp(self) -> bool {
+        matches!(self, Activation::None | Activation::Relu | Activation::Relu6)
+    }
+
     /// Its value at `x`, in the formulas of TensorFlow and PyTorch.
     pub fn apply(self, x: f32) -> f32 {
         let hard_sigmoid = |x: f32| (x + 3.0).clamp(0.0, 6.0) / 6.0;

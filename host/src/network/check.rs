@@ -3,7 +3,7 @@
 mod rule;
 
 use super::graph::{Conv, Graph, Linear, Node, NodeId, NodeOp, UnitId};
-use super::width::Width;
+use super::width::{Width, pairs};
 use std::collections::{BTreeSet, HashSet};
 
 /// The most nodes, and the most units.
@@ -196,16 +196,19 @@ impl Graph {
         found.extend([pairs, weights].into_iter().filter_map(Result::err).map(|e| (Place::Network, e)));
     }
 
-    /// Choices of bins of input and output, summed over the nodes: no more layers than these are ever measured.
+    /// Channels of input and output that a choice of bins can ask for, summed over the nodes: no more layers than these are ever
+    /// measured. Where there are very many, the choices of bins.
     fn bin_pairs(&self) -> u64 {
-        let widths = self.node_widths();
-        let pairs = |(id, node): (NodeId, &Node)| {
-            let inputs = node.op.inputs();
-            let Some(&input) = inputs.first() else { return 0 };
+        let (widths, mut steps) = (self.node_widths(), MAX_BIN_PAIRS as usize);
+        let mut n_pairs = |(id, node): (NodeId, &Node)| {
+            let Some(&input) = node.op.inputs().first() else { return 0 };
+            if let Some(pairs) = pairs(&widths[input], &widths[id], &self.units, &mut steps) {
+                return pairs.len() as u64;
+            }
             let units: BTreeSet<UnitId> = widths[id].units().chain(widths[input].units()).collect();
             units.iter().fold(1u64, |n, &unit| n.saturating_mul(self.units[unit].bins.len() as u64))
         };
-        self.nodes.iter().enumerate().map(pairs).fold(0, u64::saturating_add)
+        self.nodes.iter().enumerate().map(&mut n_pairs).fold(0, u64::saturating_add)
     }
 
     fn check_ends(&self, found: &mut Mistakes) {

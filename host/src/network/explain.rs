@@ -21,8 +21,6 @@ pub struct Explanation {
     pub units: Vec<UnitFacts>,
     /// What it takes with the channels of each of three subnets.
     pub sizes: OfSubnets<Size>,
-    /// Nodes that train but cannot be deployed.
-    pub without_kernel: Vec<WithoutKernel>,
 }
 
 /// One value for each of the three subnets that every network has.
@@ -78,29 +76,16 @@ pub struct Size {
     /// Multiply-accumulates and parameters, counted as papers do.
     #[serde(flatten)]
     pub counts: Counts,
-    /// Arena of the planner, bytes; none if it cannot be deployed.
+    /// Arena of the planner, bytes; none if a layer is too large for any kernel.
     pub ram_bytes: Option<usize>,
-    /// The model's blob, bytes; none if it cannot be deployed.
+    /// The model's blob, bytes; none if a layer is too large for any kernel.
     pub flash_bytes: Option<u64>,
-}
-
-/// A node that trains but has no int8 kernel.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct WithoutKernel {
-    /// Its name.
-    pub node: String,
-    /// The operator or activation.
-    pub what: &'static str,
 }
 
 /// Explains a network that has passed [`Graph::check`].
 pub fn explain(graph: &Graph) -> Explanation {
     let widths = graph.node_widths();
     let subnets = OfSubnets { smallest: graph.smallest(), full: graph.full(), widest: graph.widest() };
-    let without_kernel = graph.nodes.iter().filter_map(|node| {
-        let what = node.op.without_kernel()?;
-        Some(WithoutKernel { node: node.name.clone(), what })
-    });
     Explanation {
         name: graph.name.clone(),
         input: graph.input,
@@ -108,7 +93,6 @@ pub fn explain(graph: &Graph) -> Explanation {
         nodes: node_facts(graph, &widths, &subnets),
         units: (0..graph.units.len()).map(|unit| unit_facts(graph, &widths, unit)).collect(),
         sizes: subnets.map(|channels| size(graph, channels)),
-        without_kernel: without_kernel.collect(),
     }
 }
 
@@ -258,7 +242,7 @@ mod tests {
                 full.counts.params,
                 explanation.nodes.iter().map(|node| node.counts.params).sum::<u64>()
             );
-            assert_eq!(full.ram_bytes.is_none(), !explanation.without_kernel.is_empty());
+            assert!(full.ram_bytes.is_some() && full.flash_bytes.is_some());
             assert_eq!(explanation.nodes.len(), graph.nodes.len());
         }
     }

@@ -1,8 +1,11 @@
 //! The only place that turns a graph and channels into layers: what is priced is what is deployed.
 
-use super::graph::{Channels, Conv, ConvKind, Graph, Node, NodeId, NodeOp, Pool, PoolKind, UnitId};
+use super::Width;
+use super::graph::{Channels, Conv, ConvKind, Graph, NodeId, NodeOp, Pool, PoolKind};
 use super::plane::Window;
-use super::{Activation, Width};
+use super::selection::{Selection, selections};
+use super::width::pairs;
+use device_bench::kernels::n_bias;
 use device_bench::{LayerSpec, Op};
 use std::collections::BTreeSet;
 
@@ -12,11 +15,13 @@ pub type TensorId = usize;
 /// One layer as it runs on the board.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoweredLayer {
-    /// The node that it comes from; a head becomes two layers.
+    /// The node that it comes from; a head becomes two layers, and so does an activation that is no clamp.
     pub node: NodeId,
     /// Its shape.
     pub spec: LayerSpec,
-    /// What it reads; two tensors for an add.
+    /// Of a selection, the input channel of each output channel; empty for other layers.
+    pub selected: Vec<u16>,
+    /// What it reads, one or two tensors.
     pub inputs: Vec<TensorId>,
     /// What it writes.
     pub output: TensorId,
@@ -58,13 +63,17 @@ pub enum LowerError {
         /// Its largest bin.
         max: usize,
     },
-    /// An operator that trains but has no int8 kernel.
-    #[error("node `{node}` cannot be deployed yet: there is no int8 kernel for {what}")]
-    NoKernel {
+    /// Channels that cannot be cut as a node cuts them; no choice of bins has such.
+    #[error(
+        "node `{node}` cuts its {channels} channels into {parts} parts of one length; choose a multiple of {parts}"
+    )]
+    Groups {
         /// Name of the node.
         node: String,
-        /// The operator or activation.
-        what: &'static str,
+        /// Channels of its input or output.
+        channels: usize,
+        /// Groups or parts.
+        parts: usize,
     },
     /// A layer that no kernel can run.
     #[error("node `{node}`: {spec}: {source}")]
@@ -80,66 +89,122 @@ pub enum LowerError {
 
 /// The layers of a subnet, in order of execution. `graph` has passed [`Graph::check`].
 ///
+/// Shuffles and splits become one layer for each node of them that another operator reads, whatever their order.
+///
 /// # Errors
 /// [`LowerError`] if `channels` is not one count within the trained range per unit.
 pub fn lower(graph: &Graph, channels: &Channels) -> Result<Lowered, LowerError> {
     check_channels(graph, channels)?;
-    let c = graph.node_channels(channels);
-    let planes = graph.node_planes();
-    let mut lowered =
-        Lowered { layers: Vec::new(), tensor_bytes: vec![graph.input.h * graph.input.w * graph.input.c] };
-    let mut tensor_of_node: Vec<TensorId> = vec![0];
+    let mut lowering = Lowering::new(graph, channels)?;
     for (node, n) in graph.nodes.iter().enumerate().skip(1) {
-        n.check_kernel()?;
-        let sources = n.op.inputs();
-        let mut inputs: Vec<TensorId> = sources.iter().map(|&i| tensor_of_node[i]).collect();
-        for spec in node_specs(&n.op, planes[sources[0]], c[sources[0]], c[node]) {
-            spec.check().map_err(|source| LowerError::Shape { node: n.name.clone(), spec, source })?;
-            let output = lowered.tensor_bytes.len();
-            lowered.tensor_bytes.push(spec.output_bytes());
-            lowered.layers.push(LoweredLayer { node, spec, inputs, output });
-            inputs = vec![output];
+        if lowering.selections[node].is_some() {
+            continue;
         }
-        tensor_of_node.push(lowered.tensor_bytes.len() - 1);
+        let sources = n.op.inputs();
+        let mut inputs = Vec::new();
+        for &source in &sources {
+            inputs.push(lowering.tensor(source)?);
+        }
+        let (plane, c_in) = (lowering.planes[sources[0]], lowering.c[sources[0]]);
+        for spec in node_specs(&n.op, (plane, lowering.planes[node]), c_in, lowering.c[node]) {
+            let output = lowering.push(node, spec, inputs, Vec::new())?;
+            (inputs, lowering.tensor_of_node[node]) = (vec![output], Some(output));
+        }
     }
-    Ok(lowered)
+    Ok(lowering.lowered)
+}
+
+/// A lowering under way.
+struct Lowering<'a> {
+    graph: &'a Graph,
+    /// Channels of every node.
+    c: Vec<usize>,
+    /// Of every node.
+    planes: Vec<(usize, usize)>,
+    /// Of those nodes that are shuffles and splits.
+    selections: Vec<Option<Selection>>,
+    /// Of those nodes that are written.
+    tensor_of_node: Vec<Option<TensorId>>,
+    lowered: Lowered,
+}
+
+impl Lowering<'_> {
+    fn new<'a>(graph: &'a Graph, channels: &Channels) -> Result<Lowering<'a>, LowerError> {
+        let c = graph.node_channels(channels);
+        check_groups(graph, &c)?;
+        let mut tensor_of_node = vec![None; graph.nodes.len()];
+        tensor_of_node[0] = Some(0);
+        Ok(Lowering {
+            graph,
+            planes: graph.node_planes(),
+            selections: selections(graph, &c),
+            c,
+            tensor_of_node,
+            lowered: Lowered {
+                layers: Vec::new(),
+                tensor_bytes: vec![graph.input.h * graph.input.w * graph.input.c],
+            },
+        })
+    }
+
+    /// Where a node's output is; a selection is written when it is first asked for.
+    fn tensor(&mut self, node: NodeId) -> Result<TensorId, LowerError> {
+        if let Some(tensor) = self.tensor_of_node[node] {
+            return Ok(tensor);
+        }
+        let Selection { source, channels } =
+            self.selections[node].take().expect("a node that is no selection is written before it is read");
+        let input = self.tensor_of_node[source].expect("as above");
+        let spec = select(self.planes[node], self.c[source], self.c[node]);
+        let selected = channels.into_iter().map(short).collect();
+        let output = self.push(node, spec, vec![input], selected)?;
+        self.tensor_of_node[node] = Some(output);
+        Ok(output)
+    }
+
+    /// Adds a layer; returns the tensor that it writes.
+    fn push(
+        &mut self,
+        node: NodeId,
+        spec: LayerSpec,
+        inputs: Vec<TensorId>,
+        selected: Vec<u16>,
+    ) -> Result<TensorId, LowerError> {
+        let name = || self.graph.nodes[node].name.clone();
+        spec.check().map_err(|source| LowerError::Shape { node: name(), spec, source })?;
+        let output = self.lowered.tensor_bytes.len();
+        self.lowered.tensor_bytes.push(spec.output_bytes());
+        self.lowered.layers.push(LoweredLayer { node, spec, selected, inputs, output });
+        Ok(output)
+    }
 }
 
 /// Every distinct layer that a choice of bins can ask for (per node all choices for its input and output), sorted.
-///
-/// # Errors
-/// [`LowerError::NoKernel`] if a node has no int8 kernel.
-pub fn all_specs(graph: &Graph) -> Result<Vec<LayerSpec>, LowerError> {
+pub fn all_specs(graph: &Graph) -> Vec<LayerSpec> {
     let (widths, planes) = (graph.node_widths(), graph.node_planes());
+    let selections = selections(graph, &graph.node_channels(&graph.widest()));
     let mut specs = BTreeSet::new();
     for (id, node) in graph.nodes.iter().enumerate().skip(1) {
-        node.check_kernel()?;
-        let source = node.op.inputs()[0];
-        for (c_in, c_out) in choices(graph, &widths[source], &widths[id]) {
-            specs.extend(node_specs(&node.op, planes[source], c_in, c_out));
+        if selections[id].is_some() {
+            continue;
+        }
+        let sources = node.op.inputs();
+        for (c_in, c_out) in choices(graph, &widths[sources[0]], &widths[id]) {
+            specs.extend(node_specs(&node.op, (planes[sources[0]], planes[id]), c_in, c_out));
+        }
+        for source in sources {
+            let Some(Selection { source: whole, .. }) = selections[source] else { continue };
+            let counts = choices(graph, &widths[whole], &widths[source]);
+            specs.extend(counts.into_iter().map(|(c_in, c_out)| select(planes[source], c_in, c_out)));
         }
     }
-    Ok(specs.into_iter().collect())
+    specs.into_iter().collect()
 }
 
 /// Channels of two widths under every choice of bins.
-fn choices(graph: &Graph, input: &Width, output: &Width) -> BTreeSet<(usize, usize)> {
-    let units: BTreeSet<UnitId> = input.units().chain(output.units()).collect();
-    let (mut channels, mut bin_idx) = (graph.smallest(), vec![0; graph.units.len()]);
-    let mut pairs = BTreeSet::new();
-    loop {
-        pairs.insert((input.count(&channels), output.count(&channels)));
-        // Counts up: the first unit that has a next bin takes it, those before it start anew.
-        let next = units.iter().find(|&&unit| {
-            let bins = &graph.units[unit].bins;
-            bin_idx[unit] = (bin_idx[unit] + 1) % bins.len();
-            channels.0[unit] = bins[bin_idx[unit]];
-            bin_idx[unit] != 0
-        });
-        if next.is_none() {
-            return pairs;
-        }
-    }
+fn choices(graph: &Graph, input: &Width, output: &Width) -> Vec<(usize, usize)> {
+    let mut steps = usize::MAX;
+    pairs(input, output, &graph.units, &mut steps).expect("Graph::check bounds them")
 }
 
 impl Lowered {
@@ -150,41 +215,16 @@ impl Lowered {
 
     /// Weights and biases.
     pub fn params(&self) -> u64 {
-        self.layers
-            .iter()
-            .map(|l| l.spec.weight_bytes() as u64 + device_bench::kernels::n_bias(&l.spec) as u64)
-            .sum()
+        let params = |spec: &LayerSpec| match n_bias(spec) as u64 {
+            0 => 0,
+            biases => spec.weight_bytes() as u64 + biases,
+        };
+        self.layers.iter().map(|l| params(&l.spec)).sum()
     }
 
     /// Bytes of flash that the model's blob takes, exactly.
     pub fn flash_bytes(&self) -> u64 {
         device_bench::model::blob_bytes(self.layers.iter().map(|l| &l.spec)) as u64
-    }
-}
-
-impl Node {
-    fn check_kernel(&self) -> Result<(), LowerError> {
-        match self.op.without_kernel() {
-            Some(what) => Err(LowerError::NoKernel { node: self.name.clone(), what }),
-            None => Ok(()),
-        }
-    }
-}
-
-impl NodeOp {
-    /// What of it no int8 kernel computes.
-    pub(super) fn without_kernel(&self) -> Option<&'static str> {
-        match self {
-            NodeOp::Conv(Conv { kind: ConvKind::Grouped { .. }, .. })
-            | NodeOp::Concat { .. }
-            | NodeOp::Shuffle { .. }
-            | NodeOp::Split { .. }
-            | NodeOp::Scale { .. } => Some(self.name()),
-            _ => match self.activation() {
-                Activation::None | Activation::Relu | Activation::Relu6 => None,
-                other => Some(other.name()),
-            },
-        }
     }
 }
 
@@ -203,36 +243,66 @@ fn check_channels(graph: &Graph, channels: &Channels) -> Result<(), LowerError> 
     Ok(())
 }
 
-/// The layers of one node, whose input plane is `(h, w)`; each reads the one before.
-fn node_specs(op: &NodeOp, (h, w): (usize, usize), c_in: usize, c_out: usize) -> Vec<LayerSpec> {
-    let short = |n: usize| u16::try_from(n).expect("Graph::check bounds planes and channels");
-    let (h, w, c_in, c_out) = (short(h), short(w), short(c_in), short(c_out));
-    let windowed = |op: Op, window: Window| LayerSpec {
-        op,
-        in_h: h,
-        in_w: w,
-        c_in,
-        c_out,
-        kernel_h: window.kernel.h as u8,
-        kernel_w: window.kernel.w as u8,
-        stride: window.stride as u8,
-        padding: window.padding,
-    };
-    match (op, op.window()) {
-        (NodeOp::Conv(Conv { kind: ConvKind::Depthwise, .. }), Some(window)) => {
-            vec![windowed(Op::Depthwise, window)]
+/// Whether what is cut into groups or parts is a multiple of them, in and out.
+fn check_groups(graph: &Graph, c: &[usize]) -> Result<(), LowerError> {
+    for (id, node) in graph.nodes.iter().enumerate() {
+        let (input, output, parts) = match node.op {
+            NodeOp::Conv(Conv { kind: ConvKind::Grouped { groups }, input, .. }) => (c[input], c[id], groups),
+            NodeOp::Shuffle { input, groups } => (c[input], c[input], groups),
+            NodeOp::Split { input, parts, .. } => (c[input], c[input], parts),
+            _ => continue,
+        };
+        if let Some(channels) = [input, output].into_iter().find(|channels| channels % parts != 0) {
+            return Err(LowerError::Groups { node: node.name.clone(), channels, parts });
         }
-        (NodeOp::Conv(_), Some(window)) => vec![windowed(Op::Conv, window)],
+    }
+    Ok(())
+}
+
+/// A number that `Graph::check` bounds.
+fn short(n: usize) -> u16 {
+    u16::try_from(n).expect("Graph::check bounds planes and channels")
+}
+
+fn select((h, w): (usize, usize), c_in: usize, c_out: usize) -> LayerSpec {
+    LayerSpec::select(short(h), short(w), short(c_in), short(c_out))
+}
+
+/// The layers of one node, no selection, from its first input's plane to its own; each reads the one before.
+fn node_specs(
+    op: &NodeOp,
+    ((h, w), (out_h, out_w)): ((usize, usize), (usize, usize)),
+    c_in: usize,
+    c_out: usize,
+) -> Vec<LayerSpec> {
+    let [h, w, out_h, out_w, c_in, c_out] = [h, w, out_h, out_w, c_in, c_out].map(short);
+    let windowed = |op: Op, Window { kernel, stride, padding }: Window| LayerSpec {
+        kernel_h: kernel.h as u8,
+        kernel_w: kernel.w as u8,
+        ..LayerSpec { op, ..LayerSpec::conv(h, w, c_in, c_out, 1, stride as u8, padding) }
+    };
+    let mut specs = match (op, op.window()) {
+        (NodeOp::Conv(Conv { kind, .. }), Some(window)) => vec![match kind {
+            ConvKind::Dense => windowed(Op::Conv, window),
+            ConvKind::Grouped { groups } => windowed(Op::Conv, window).grouped(short(*groups)),
+            ConvKind::Depthwise => windowed(Op::Depthwise, window),
+        }],
         (NodeOp::Pool(Pool { kind: PoolKind::Max, .. }), Some(window)) => vec![windowed(Op::MaxPool, window)],
         (NodeOp::Pool(_), Some(window)) => vec![windowed(Op::AvgPool, window)],
         (NodeOp::Add { .. }, _) => vec![LayerSpec::add(h, w, c_in)],
+        (NodeOp::Concat { .. }, _) => vec![LayerSpec::concat(h, w, c_in, c_out)],
+        (NodeOp::Scale { .. }, _) => vec![LayerSpec::scale(h, w, c_in)],
         (NodeOp::Linear(_), _) => vec![LayerSpec::linear(c_in, c_out)],
         (NodeOp::GlobalAverage { .. }, _) => vec![LayerSpec::global_avg_pool(h, w, c_in)],
         (NodeOp::Head { .. }, _) => {
             vec![LayerSpec::global_avg_pool(h, w, c_in), LayerSpec::linear(c_in, c_out)]
         }
-        _ => unreachable!("Node::check_kernel refuses {}", op.name()),
+        _ => unreachable!("{} is a selection or the image", op.name()),
+    };
+    if !op.activation().is_clamp() {
+        specs.push(LayerSpec::lookup(out_h, out_w, c_out));
     }
+    specs
 }
 
 #[cfg(test)]
@@ -267,7 +337,7 @@ mod tests {
         for name in zoo::NAMES {
             let graph =
                 zoo::network(name, Shape { h: 28, w: 28, c: 1 }, 10, zoo::ZooOptions::default()).unwrap();
-            let specs = all_specs(&graph).unwrap();
+            let specs = all_specs(&graph);
             assert!(specs.is_sorted() && specs.iter().all(|s| s.check().is_ok()));
             for salt in 0..50 {
                 let pick = |(i, u): (usize, &crate::network::Unit)| {
@@ -291,37 +361,61 @@ mod tests {
     }
 
     #[test]
-    fn any_network_lowers_or_names_the_operator_without_a_kernel() {
-        let (mut lowered, mut refused) = (0, std::collections::BTreeSet::new());
+    fn any_network_lowers_and_every_layer_is_among_all_specs() {
+        let mut seen = BTreeSet::new();
         for seed in 0..400 {
-            let graph = arbitrary::any_graph(&arbitrary::genes(seed, 1 + seed % 4));
-            match lower(&graph, &arbitrary::channels(&graph, seed)) {
-                Ok(network) => {
-                    let specs = all_specs(&graph).unwrap();
-                    assert!(network.layers.iter().all(|layer| specs.binary_search(&layer.spec).is_ok()));
-                    lowered += 1;
-                }
-                Err(LowerError::NoKernel { node, what }) => {
-                    let message = LowerError::NoKernel { node, what }.to_string();
-                    assert!(
-                        message.contains("cannot be deployed yet: there is no int8 kernel for"),
-                        "{message}"
-                    );
-                    refused.insert(what);
-                }
-                Err(error) => panic!("{error}"),
+            let graph = arbitrary::any_graph(&arbitrary::genes(seed, 1 + seed % 6));
+            let specs = all_specs(&graph);
+            let lowered = lower(&graph, &arbitrary::channels(&graph, seed)).unwrap();
+            for LoweredLayer { spec, inputs, output, .. } in &lowered.layers {
+                assert!(specs.binary_search(spec).is_ok(), "{spec}");
+                let n_inputs = if spec.second_input_bytes() > 0 { 2 } else { 1 };
+                let bytes = [spec.input_bytes(), spec.second_input_bytes()];
+                let read: Vec<usize> = inputs.iter().map(|&tensor| lowered.tensor_bytes[tensor]).collect();
+                assert_eq!(read, bytes[..n_inputs], "{spec}");
+                assert_eq!(lowered.tensor_bytes[*output], spec.output_bytes());
+                seen.insert(spec.op);
             }
         }
-        assert!(lowered > 40, "{lowered}");
-        for what in [
-            "grouped convolution",
-            "channel shuffle",
-            "channel split",
-            "concatenation",
-            "channel scaling",
-            "hard_swish",
-        ] {
-            assert!(refused.contains(what), "{what}: {refused:?}");
-        }
+        assert_eq!(seen.len(), Op::ALL.len(), "{seen:?}");
+    }
+
+    #[test]
+    fn shuffles_and_splits_behind_each_other_are_one_layer() {
+        let unit = crate::network::Unit { name: "a".into(), full: 12, bins: vec![8, 12] };
+        let conv = |input| {
+            NodeOp::Conv(Conv {
+                input,
+                kind: ConvKind::Dense,
+                kernel: crate::network::Kernel::square(1),
+                stride: 1,
+                padding: device_bench::Padding::NONE,
+                units: vec![0],
+                activation: crate::network::Activation::None,
+            })
+        };
+        let split = |part| NodeOp::Split { input: 2, part, parts: 2 };
+        let ops = [
+            NodeOp::Input,
+            conv(0),
+            NodeOp::Shuffle { input: 1, groups: 4 },
+            split(1),
+            split(0),
+            NodeOp::Concat { a: 3, b: 4 },
+            NodeOp::Head { input: 5 },
+        ];
+        let nodes = ops.into_iter().enumerate();
+        let nodes = nodes.map(|(i, op)| crate::network::Node { name: format!("n{i}"), op }).collect();
+        let input = Shape { h: 5, w: 4, c: 3 };
+        let graph = Graph { name: "split".into(), input, classes: 2, nodes, units: vec![unit] };
+        assert_eq!(graph.check(), Ok(()));
+        let lowered = lower(&graph, &Channels(vec![8])).unwrap();
+        let ops: Vec<Op> = lowered.layers.iter().map(|layer| layer.spec.op).collect();
+        assert_eq!(ops, [Op::Conv, Op::Select, Op::Select, Op::Concat, Op::AvgPool, Op::Linear]);
+        // Eight channels in four groups of two: 0 2 4 6, 1 3 5 7.
+        assert_eq!(lowered.layers[1].selected, [1, 3, 5, 7]);
+        assert_eq!(lowered.layers[2].selected, [0, 2, 4, 6]);
+        assert_eq!(lowered.layers[2].inputs, lowered.layers[1].inputs);
+        assert_eq!(lowered.layers[1].spec, LayerSpec::select(5, 4, 8, 4));
     }
 }

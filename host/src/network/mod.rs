@@ -13,6 +13,7 @@ pub mod lower;
 pub mod picture;
 pub mod plane;
 mod ratio;
+mod selection;
 mod width;
 pub mod zoo;
 

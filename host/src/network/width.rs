@@ -1,7 +1,7 @@
 //! How many channels a node has, as a function of the units.
 
 use super::graph::{Channels, Graph, NodeOp, Unit, UnitId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// `(constant + Σ factor · unit) / parts` channels, in lowest terms: two equal widths agree in every subnet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +94,28 @@ impl Width {
     }
 }
 
+/// Counts of `input` and `output` under every choice of bins, each pair once, ascending.
+///
+/// `None` if that takes more than `steps` steps, from which it takes what it needs: there may be as many pairs.
+pub(super) fn pairs(
+    input: &Width,
+    output: &Width,
+    units: &[Unit],
+    steps: &mut usize,
+) -> Option<Vec<(usize, usize)>> {
+    let factor = |width: &Width, unit| width.factors.get(&unit).copied().unwrap_or(0);
+    let mut sums = vec![(input.constant, output.constant)];
+    for unit in input.units().chain(output.units()).collect::<BTreeSet<_>>() {
+        let (bins, by) = (&units[unit].bins, (factor(input, unit), factor(output, unit)));
+        *steps = steps.checked_sub(sums.len().checked_mul(bins.len())?)?;
+        let with = |&(a, b): &(usize, usize)| bins.iter().map(move |bin| (a + by.0 * bin, b + by.1 * bin));
+        sums = sums.iter().flat_map(with).collect();
+        sums.sort_unstable();
+        sums.dedup();
+    }
+    Some(sums.into_iter().map(|(a, b)| (a / input.parts, b / output.parts)).collect())
+}
+
 fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
@@ -172,6 +194,23 @@ mod tests {
         assert_eq!(mixed.concat(&Width::constant(3)).count(&Channels(vec![4, 6])), 8);
         assert_ne!(mixed, Width::sum(&[0]));
     }
+
+    #[test]
+    fn pairs_are_those_of_every_choice_of_bins_and_are_not_sought_for_long() {
+        let unit = |bins: [usize; 3]| Unit { name: String::new(), full: bins[0], bins: bins.into() };
+        let units = [unit([2, 4, 6]), unit([4, 8, 12]), unit([1, 2, 3])];
+        let (input, output) = (Width::sum(&[0, 1]).concat(&Width::constant(2)).split(2), Width::sum(&[1, 1]));
+        let mut wanted = BTreeSet::new();
+        for (&a, &b) in units[0].bins.iter().flat_map(|a| units[1].bins.iter().map(move |b| (a, b))) {
+            let channels = Channels(vec![a, b, 1]);
+            wanted.insert((input.count(&channels), output.count(&channels)));
+        }
+        let mut steps = 12;
+        assert_eq!(pairs(&input, &output, &units, &mut steps), Some(wanted.into_iter().collect()));
+        assert_eq!(steps, 0);
+        assert_eq!(pairs(&input, &output, &units, &mut 11), None);
+    }
+
     #[test]
     fn channels_are_the_counts_of_the_widths() {
         let mut counts = vec![5; 64];

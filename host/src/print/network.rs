@@ -67,8 +67,7 @@ pub fn explanation(explanation: &Explanation, as_json: bool) -> Result<()> {
     if as_json {
         return value(&json!({ "mistakes": [], "network": explanation }));
     }
-    let Explanation { name, input: Shape { h, w, c }, classes, nodes, units, sizes, without_kernel } =
-        explanation;
+    let Explanation { name, input: Shape { h, w, c }, classes, nodes, units, sizes } = explanation;
     line!("{name}: no mistakes, for images of {h}x{w}x{c} and {classes} classes\n");
     nodes_table(nodes)?;
     line!(
@@ -79,15 +78,7 @@ pub fn explanation(explanation: &Explanation, as_json: bool) -> Result<()> {
         put_unit(unit)?;
     }
     line!();
-    sizes_table(sizes)?;
-    if without_kernel.is_empty() {
-        return Ok(());
-    }
-    line!("\nIt trains but cannot be deployed yet; there is no int8 kernel for:");
-    for missing in without_kernel {
-        line!("  the {} of node `{}`", missing.what, missing.node);
-    }
-    Ok(())
+    sizes_table(sizes)
 }
 
 fn nodes_table(nodes: &[NodeFacts]) -> Result<()> {

@@ -56,6 +56,8 @@ struct Item {
     #[serde(default)]
     stride: Option<u8>,
     #[serde(default)]
+    groups: Option<u16>,
+    #[serde(default)]
     padding: Option<Edges>,
 }
 
@@ -124,6 +126,7 @@ impl Item {
             kernel_h,
             kernel_w,
             stride: self.stride.unwrap_or(1),
+            groups: self.groups.unwrap_or(1),
             padding,
         }
     }

@@ -41,7 +41,7 @@ fn writer_of(network: &FoldedNetwork, reader: usize) -> Option<usize> {
     let n_readers = network.layers.iter().flat_map(|l| &l.lowered.inputs).filter(|&&t| t == tensor).count();
     let scales = |l: &FoldedLayer| {
         l.lowered.output == tensor
-            && matches!(l.lowered.spec.op, Op::Conv | Op::Depthwise)
+            && matches!(l.lowered.spec.op, Op::Conv | Op::GroupedConv | Op::Depthwise)
             && matches!(l.activation, Activation::None | Activation::Relu | Activation::Relu6)
     };
     let is_depthwise = layer.lowered.spec.op == Op::Depthwise;

@@ -36,10 +36,22 @@ fn run(layer: &FoldedLayer, inputs: &[&[f32]]) -> Vec<f32> {
     let spec = &layer.lowered.spec;
     match spec.op {
         Op::Add => inputs[0].iter().zip(inputs[1]).map(|(a, b)| a + b).collect(),
-        Op::Conv | Op::Linear => conv(layer, inputs[0]),
+        Op::Conv | Op::Linear | Op::GroupedConv => conv(layer, inputs[0]),
         Op::Depthwise => depthwise(layer, inputs[0]),
         Op::AvgPool => pool(spec, inputs[0], |sum, x| sum + x, 0.0, |sum, n| sum / n as f32),
         Op::MaxPool => pool(spec, inputs[0], f32::max, f32::NEG_INFINITY, |max, _| max),
+        Op::Concat => {
+            let parts = [usize::from(spec.c_in), usize::from(spec.c_out - spec.c_in)];
+            let pixels = inputs[0].chunks(parts[0]).zip(inputs[1].chunks(parts[1]));
+            pixels.flat_map(|(a, b)| [a, b].concat()).collect()
+        }
+        Op::Select => {
+            let pixels = inputs[0].chunks(usize::from(spec.c_in));
+            pixels.flat_map(|pixel| layer.lowered.selected.iter().map(|&c| pixel[usize::from(c)])).collect()
+        }
+        Op::Scale => inputs[0].iter().zip(inputs[1].iter().cycle()).map(|(x, factor)| x * factor).collect(),
+        // Its function is the layer's activation.
+        Op::Lookup => inputs[0].to_vec(),
     }
 }
 
@@ -63,17 +75,18 @@ fn taps(spec: &LayerSpec, mut tap: impl FnMut(usize, usize, usize)) {
     }
 }
 
-/// Also a linear layer: one pixel, one tap.
+/// Also a linear layer: one pixel, one tap; and a grouped one, whose outputs see a run of the input's channels each.
 fn conv(layer: &FoldedLayer, input: &[f32]) -> Vec<f32> {
     let spec = &layer.lowered.spec;
     let pixels = usize::from(spec.out_h()) * usize::from(spec.out_w());
-    let (c_in, c_out) = (spec.weight_bytes() / kernel_taps(spec) / layer.bias.len(), layer.bias.len());
+    let (seen, c_out) = (spec.weight_bytes() / kernel_taps(spec) / layer.bias.len(), layer.bias.len());
+    let groups = usize::from(spec.groups);
     let mut output = layer.bias.repeat(pixels);
     taps(spec, |out, tap, pixel| {
-        let xs = &input[pixel * c_in..(pixel + 1) * c_in];
         for (o, y) in output[out * c_out..(out + 1) * c_out].iter_mut().enumerate() {
-            let start = (o * kernel_taps(spec) + tap) * c_in;
-            *y += layer.weights[start..start + c_in].iter().zip(xs).map(|(w, x)| w * x).sum::<f32>();
+            let xs = &input[(pixel * groups + o * groups / c_out) * seen..][..seen];
+            let start = (o * kernel_taps(spec) + tap) * seen;
+            *y += layer.weights[start..start + seen].iter().zip(xs).map(|(w, x)| w * x).sum::<f32>();
         }
     });
     output

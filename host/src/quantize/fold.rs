@@ -16,7 +16,7 @@ pub struct FoldedLayer {
     pub weights: Vec<f32>,
     /// `[c_out]`; empty for layers without weights.
     pub bias: Vec<f32>,
-    /// What follows.
+    /// What follows; of a lookup, what is looked up.
     pub activation: Activation,
 }
 
@@ -61,7 +61,12 @@ fn fold_layer(
     let node = &graph.nodes[lowered.node];
     let (spec, node_idx) = (lowered.spec, lowered.node);
     let values = |name: &str| values(params, &format!("{}.{name}", node.name));
-    let plain = |activation| FoldedLayer { lowered, weights: vec![], bias: vec![], activation };
+    // What is no clamp is a layer of its own behind the node's.
+    let activation = match node.op.activation() {
+        activation if activation.is_clamp() == (spec.op != Op::Lookup) => activation,
+        _ => Activation::None,
+    };
+    let plain = FoldedLayer { lowered, weights: vec![], bias: vec![], activation };
     let weights = || -> Result<Vec<f32>, QuantizeError> {
         let map = graph.weight_map(node_idx, maps).expect("a layer with weights comes from such a node");
         Ok(kernel_layout(&spec, &map, &values("weight")?))
@@ -72,7 +77,7 @@ fn fold_layer(
         Ok(maps[node_idx].indices().map(|i| full[i]).collect())
     };
     match &node.op {
-        NodeOp::Conv(conv) => {
+        NodeOp::Conv(_) if spec.op != Op::Lookup => {
             let c_out = usize::from(spec.c_out);
             let norm = statistics.nodes.get(node_idx).and_then(Option::as_ref);
             let found = norm.map_or(0, |s| s.mean.len());
@@ -85,12 +90,12 @@ fn fold_layer(
             let mut weights = weights()?;
             let of_weight = channel_of_weight(&spec);
             weights.iter_mut().enumerate().for_each(|(i, w)| *w *= scale[of_weight(i)]);
-            Ok(FoldedLayer { weights, bias, ..plain(conv.activation) })
+            Ok(FoldedLayer { weights, bias, ..plain })
         }
         NodeOp::Linear(_) | NodeOp::Head { .. } if spec.op == Op::Linear => {
-            Ok(FoldedLayer { weights: weights()?, bias: vector("bias")?, ..plain(node.op.activation()) })
+            Ok(FoldedLayer { weights: weights()?, bias: vector("bias")?, ..plain })
         }
-        op => Ok(plain(op.activation())),
+        _ => Ok(plain),
     }
 }
 

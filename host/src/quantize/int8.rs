@@ -2,6 +2,7 @@
 
 use super::equalise::equalise;
 use super::fold::channel_of_weight;
+use super::ranges::shared_ranges;
 use super::{FoldedLayer, FoldedNetwork, Observed, QuantizeError, TensorQuant, requant};
 use crate::network::Activation;
 use crate::network::lower::LoweredLayer;
@@ -20,11 +21,11 @@ pub struct Int8Layer {
     pub lowered: LoweredLayer,
     /// The activation function.
     pub clamp: Clamp,
-    /// As [`Op`] says; empty for layers without.
+    /// As [`Op`] says, tables too; empty for layers without.
     pub weights: Vec<i8>,
     /// `[c_out]`, at scale `input * weight`, zero point 0; empty for layers without weights.
     pub bias: Vec<i32>,
-    /// `[c_out]`; for an add the two inputs' and the output's; empty for pools.
+    /// `[c_out]`; for an add the two inputs' and the output's, for a scaling the output's; empty for layers without.
     pub requant: Vec<Requant>,
 }
 
@@ -48,9 +49,10 @@ impl Int8Network {
 
 /// Quantises `network`, whose tensors hold what [`FoldedNetwork::calibrate`] observed.
 ///
-/// A pool keeps its input's scale, whatever its range. Channels in front of a depthwise layer are brought to one range
-/// (`equalise.rs`). A depthwise channel whose input is always zero has weights of zero: where batch norm saw no variance,
-/// folded weights are so large that a step of the input would be many of the output.
+/// A pool, a selection and a concatenation keep the scale of their inputs, whatever their range: that of all tensors that
+/// they connect, as in TFLite. The output of a sigmoid has TFLite's scale too. Channels in front of a depthwise layer are
+/// brought to one range (`equalise.rs`). A depthwise channel whose input is always zero has weights of zero: where batch norm
+/// saw no variance, folded weights are so large that a step of the input would be many of the output.
 ///
 /// # Errors
 /// [`QuantizeError::Overflow`] if a layer's sums could leave 32 bits.
@@ -60,20 +62,31 @@ impl Int8Network {
 pub fn quantize(network: &FoldedNetwork, observed: &[Observed]) -> Result<Int8Network, QuantizeError> {
     assert_eq!(observed.len(), network.tensor_lens.len(), "calibrate observes every tensor");
     let (network, observed) = equalise(network, observed);
-    let mut tensors: Vec<TensorQuant> = observed.iter().map(|o| TensorQuant::for_range(o.range)).collect();
+    let tensors: Vec<TensorQuant> =
+        shared_ranges(&network, &observed).into_iter().map(TensorQuant::for_range).collect();
     let mut layers = Vec::with_capacity(network.layers.len());
     for (layer_idx, layer) in network.layers.iter().enumerate() {
         let LoweredLayer { spec, inputs, output, .. } = &layer.lowered;
         let quantized = match spec.op {
-            Op::AvgPool | Op::MaxPool => {
-                tensors[*output] = tensors[inputs[0]];
-                parameterless(layer, tensors[*output], vec![])
+            Op::AvgPool | Op::MaxPool | Op::Concat => parameterless(layer, tensors[*output], vec![]),
+            Op::Select => {
+                let weights = selection_table(&layer.lowered.selected);
+                Int8Layer { weights, ..parameterless(layer, tensors[*output], vec![]) }
+            }
+            Op::Lookup => Int8Layer {
+                weights: lookup_table(layer.activation, tensors[inputs[0]], tensors[*output]),
+                ..unclamped(layer, vec![])
+            },
+            Op::Scale => {
+                let [x, gate, product] =
+                    [inputs[0], inputs[1], *output].map(|tensor| f64::from(tensors[tensor].scale));
+                parameterless(layer, tensors[*output], vec![requant(x * gate / product)])
             }
             Op::Add => {
                 let [a, b] = [tensors[inputs[0]], tensors[inputs[1]]];
                 parameterless(layer, tensors[*output], add_scales(a, b, tensors[*output]))
             }
-            Op::Conv | Op::Depthwise | Op::Linear => {
+            Op::Conv | Op::Depthwise | Op::Linear | Op::GroupedConv => {
                 let (input, step) = (&observed[inputs[0]], tensors[inputs[0]].scale);
                 let channels = usize::from(spec.c_in);
                 let is_unseen = |c| spec.op == Op::Depthwise && input.is_zero(c, channels, step);
@@ -87,8 +100,22 @@ pub fn quantize(network: &FoldedNetwork, observed: &[Observed]) -> Result<Int8Ne
 }
 
 fn parameterless(layer: &FoldedLayer, output: TensorQuant, requant: Vec<Requant>) -> Int8Layer {
-    let clamp = clamp(layer.activation, output);
-    Int8Layer { lowered: layer.lowered.clone(), clamp, weights: vec![], bias: vec![], requant }
+    Int8Layer { clamp: clamp(layer.activation, output), ..unclamped(layer, requant) }
+}
+
+fn unclamped(layer: &FoldedLayer, requant: Vec<Requant>) -> Int8Layer {
+    Int8Layer { lowered: layer.lowered.clone(), clamp: Clamp::FULL, weights: vec![], bias: vec![], requant }
+}
+
+/// A selection's table as a blob has it.
+pub(super) fn selection_table(selected: &[u16]) -> Vec<i8> {
+    selected.iter().flat_map(|channel| channel.to_le_bytes()).map(u8::cast_signed).collect()
+}
+
+/// The outputs of all inputs, in the order of unsigned bytes.
+fn lookup_table(activation: Activation, input: TensorQuant, output: TensorQuant) -> Vec<i8> {
+    let of = |byte: u8| output.quantize(activation.apply(input.dequantize(byte.cast_signed())));
+    (0..=u8::MAX).map(of).collect()
 }
 
 /// TFLite's `Add`: both inputs at twice the larger scale, then the sum at the output's.
@@ -162,7 +189,7 @@ fn clamp(activation: Activation, output: TensorQuant) -> Clamp {
         Activation::Relu => Clamp { min: output.zero_point, max: i8::MAX },
         Activation::Relu6 => Clamp { min: output.zero_point, max: output.quantize(6.0) },
         Activation::HardSwish | Activation::HardSigmoid | Activation::Sigmoid => {
-            unreachable!("lower refuses an activation that is no clamp")
+            unreachable!("an activation that is no clamp is a lookup")
         }
     }
 }

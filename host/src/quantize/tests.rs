@@ -4,7 +4,7 @@ use crate::engine::{CpuEngine, Engine, Mode, Params};
 use crate::memory::{Layout, plan};
 use crate::network::lower::lower;
 use crate::network::zoo::{NAMES, ZooOptions, network};
-use crate::network::{Channels, Graph, Shape};
+use crate::network::{Channels, Graph, Shape, arbitrary};
 use crate::train::{NesterovSgd, SgdParams, recalibrate, soft_cross_entropy};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::Optimizer as _;
@@ -139,6 +139,42 @@ fn a_small_channel_in_front_of_a_depthwise_layer_is_as_good_as_a_large_one() -> 
         let shrunk = off(&shrink(&folded, channel, 0.01))?;
         assert!(shrunk < 1.2 * as_it_is + 0.1, "channel {channel}: {shrunk} steps off, {as_it_is} as it is");
     }
+    Ok(())
+}
+
+/// All operators and activations, in any order: folded they are the engine's, as int8 the same wherever tensors lie.
+#[test]
+fn any_network_is_folded_quantised_and_run() -> Outcome {
+    let mut ops = std::collections::BTreeSet::new();
+    for seed in 0..40 {
+        let graph = arbitrary::any_graph(&arbitrary::genes(seed, 2 + seed % 8));
+        let channels = arbitrary::channels(&graph, seed);
+        let params = Params::new(&graph, seed as u64, &Device::Cpu)?;
+        let engine = crate::engine::CandleEngine::new(graph.clone(), params, Device::Cpu)?;
+        recalibrate(&engine, &channels, [Ok(noise(8, graph.input, 1))])?;
+        let images = noise(3, graph.input, 2);
+        let expected = rows(&engine.logits(&images, &channels, Mode::Evaluate)?);
+        let folded = fold(&graph, &channels, engine.params(), &engine.statistics())?;
+        let images = rows(&images);
+        for (image, expected) in images.iter().zip(&expected) {
+            let largest = expected.iter().fold(1.0f32, |m, x| m.max(x.abs()));
+            for (got, wanted) in folded.logits(image)?.iter().zip(expected) {
+                assert!((got - wanted).abs() < 1e-3 * largest, "{seed}: {got} {wanted}");
+            }
+        }
+        let int8 = quantize(&folded, &folded.calibrate(images.iter().map(Vec::as_slice), 0.0)?)?;
+        ops.extend(int8.layers.iter().map(|layer| layer.lowered.spec.op));
+        let images: Vec<Vec<i8>> = images.iter().map(|image| int8.quantize_image(image)).collect();
+        let run = |layout| run_host(encode(&int8, &layout)?.bytes(), images.iter().map(Vec::as_slice));
+        let lowered = lower(&graph, &channels)?;
+        let logits8 = run(plan(&lowered).layout)?;
+        assert_eq!(logits8, run(Layout::disjoint(&lowered))?, "{seed}");
+        let quant = int8.tensors[int8.tensors.len() - 1];
+        let pairs = logits8.into_iter().flatten().zip(expected.into_iter().flatten());
+        let off = pairs.map(|(q, x)| (quant.dequantize(q) - x).abs() / quant.scale).fold(0.0, f32::max);
+        assert!(off < 64.0, "{seed}: {off} steps of int8 off");
+    }
+    assert_eq!(ops.len(), device_bench::Op::ALL.len(), "{ops:?}");
     Ok(())
 }
 

@@ -62,7 +62,7 @@ mod tests {
         let provenance =
             Provenance { board: "some-board".into(), unit: "cycles".into(), ..Provenance::default() };
         let mut table = CostTable::new(provenance);
-        for spec in all_specs(graph).unwrap() {
+        for spec in all_specs(graph) {
             let ticks = 100 + 3 * spec.macs();
             let samples = vec![ticks, ticks, ticks + 7];
             table.insert(spec, Entry { cold: ticks, n_calls: 1, samples }).unwrap();
@@ -103,8 +103,7 @@ mod tests {
     fn a_network_with_a_layer_too_large_for_the_board_has_no_latency() {
         let graph = tiny();
         let prices = prices(&graph);
-        let largest =
-            all_specs(&graph).unwrap().iter().map(device_bench::bench::layer_memory_bytes).max().unwrap();
+        let largest = all_specs(&graph).iter().map(device_bench::bench::layer_memory_bytes).max().unwrap();
         let costs = |arena_bytes| {
             let capacity = Capacity { arena_bytes, ..Capacity::UNLIMITED };
             TableCosts::new(&graph, &prices, capacity).cost(&graph.full()).unwrap()

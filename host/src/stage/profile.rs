@@ -39,7 +39,7 @@ pub fn profile(ctx: &Context) -> Result<()> {
     let outcome = ctx.dir.stage(&stage, || {
         let mut bench = Bench::start(&ctx.board, &ctx.probe, ctx.config.seed as u32, ctx.ui)?;
         bench.capacity.check(&ctx.graph, &ctx.board.name)?;
-        let mut specs = all_specs(&ctx.graph)?;
+        let mut specs = all_specs(&ctx.graph);
         let n_all = specs.len();
         specs.retain(|spec| bench.capacity.measures(spec));
         if specs.len() < n_all {

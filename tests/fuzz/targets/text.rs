@@ -8,7 +8,7 @@ use edgeslim::config::RunConfig;
 use edgeslim::memory;
 use edgeslim::network::picture::picture;
 use edgeslim::network::zoo::ZooOptions;
-use edgeslim::network::{Graph, LowerError, Mistakes, Shape, all_specs, file, lower, to_toml};
+use edgeslim::network::{Graph, Mistakes, Shape, all_specs, file, lower, to_toml};
 use edgeslim::profile::list;
 use edgeslim::search::{BudgetSetSpec, Strategy};
 use reports::figures::network::series;
@@ -66,9 +66,6 @@ pub fn network(input: &[u8]) -> bool {
     assert_eq!(parse(&to_toml(&graph)).ok().as_ref(), Some(&graph));
     let drawn = series(&picture(&graph)).expect("a network is a picture");
     assert_eq!(drawn.boxes.len(), graph.nodes.len());
-    if matches!(lower(&graph, &graph.widest()), Err(LowerError::NoKernel { .. })) {
-        return true;
-    }
     for channels in [graph.smallest(), graph.full(), graph.widest()] {
         let lowered = lower(&graph, &channels).expect("what the widest can be lowered to, all can");
         let plan = memory::plan(&lowered);
@@ -76,7 +73,7 @@ pub fn network(input: &[u8]) -> bool {
         let _ = (lowered.macs(), lowered.params(), lowered.flash_bytes());
     }
     if n_pairs(&graph) <= MOST_SPECS {
-        assert!(all_specs(&graph).unwrap().iter().all(|spec| spec.check().is_ok()));
+        assert!(all_specs(&graph).iter().all(|spec| spec.check().is_ok()));
     }
     true
 }

@@ -109,16 +109,12 @@ fn check(graph: &Graph, pieces: &Pieces, told: &HashSet<Place>, found: &mut Foun
     if !found.is_empty() {
         return;
     }
-    match lower(graph, &graph.widest()) {
-        // It trains, and says so where it is to be deployed.
-        Ok(_) | Err(LowerError::NoKernel { .. }) => {}
-        Err(error) => {
-            let node = match &error {
-                LowerError::Shape { node, .. } => graph.nodes.iter().position(|known| known.name == *node),
-                _ => None,
-            };
-            found.tell(start(pieces, node.map_or(Place::Network, Place::Node)), || error.into());
-        }
+    if let Err(error) = lower(graph, &graph.widest()) {
+        let node = match &error {
+            LowerError::Shape { node, .. } => graph.nodes.iter().position(|known| known.name == *node),
+            _ => None,
+        };
+        found.tell(start(pieces, node.map_or(Place::Network, Place::Node)), || error.into());
     }
 }
 
