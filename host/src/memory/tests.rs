@@ -113,8 +113,10 @@ fn every_subnet_of_the_zoo_gets_an_arena_of_its_fullest_layer() {
             let plan = plan(&lower(&graph, &channels).unwrap());
             plan.layout.arena_bytes > plan.lower_bound_bytes
         });
-        // A shortcut over three layers of any widths is found no place now and then: of the published one 35 times.
-        let most = if name.starts_with("resnet-50") { 50 } else { 0 };
+        // A shortcut over three layers of any widths is found no place now and then: of the published one 35 times. Nor are
+        // halves that units leave alone.
+        let hard = name.starts_with("resnet-50") || name.starts_with("shufflenet-v2");
+        let most = if hard { 50 } else { 0 };
         let n_larger = larger.count();
         assert!(n_larger <= most, "{name}: {n_larger} of 1000");
     }

@@ -4,6 +4,7 @@ mod ds_cnn;
 mod inverted;
 mod mobilenet_v1;
 mod resnet;
+mod shufflenet;
 
 use super::Activation;
 use super::check::GraphError;
@@ -11,7 +12,7 @@ use super::graph::{Conv, ConvKind, Graph, Kernel, Node, NodeId, NodeOp, Shape, U
 use device_bench::Padding;
 
 /// The names of [`network`].
-pub const NAMES: [&str; 14] = [
+pub const NAMES: [&str; 18] = [
     "mobilenet-v1",
     "mobilenet-v1-tiny",
     "mobilenet-v1-vww",
@@ -25,6 +26,10 @@ pub const NAMES: [&str; 14] = [
     "resnet-56",
     "resnet-50",
     "resnet-50-imagenet",
+    "shufflenet-v1",
+    "shufflenet-v1-imagenet",
+    "shufflenet-v2",
+    "shufflenet-v2-imagenet",
     "ds-cnn",
 ];
 
@@ -129,6 +134,10 @@ pub fn network(name: &str, input: Shape, classes: usize, options: ZooOptions) ->
         "resnet-56" => resnet::build(&mut builder, 9),
         "resnet-50" => resnet::build_50_small(&mut builder),
         "resnet-50-imagenet" => resnet::build_50(&mut builder),
+        "shufflenet-v1" => shufflenet::build_v1(&mut builder, &shufflenet::V1_SMALL),
+        "shufflenet-v1-imagenet" => shufflenet::build_v1(&mut builder, &shufflenet::V1),
+        "shufflenet-v2" => shufflenet::build_v2(&mut builder, &shufflenet::V2_SMALL),
+        "shufflenet-v2-imagenet" => shufflenet::build_v2(&mut builder, &shufflenet::V2),
         "ds-cnn" => ds_cnn::build(&mut builder),
         _ => return Err(ZooError::Unknown { name: name.into() }),
     }
@@ -160,11 +169,25 @@ impl Builder {
         self.nodes.len() - 1
     }
 
+    /// A unit whose bins are multiples of `groups` too, as `full` is.
+    fn grouped_unit(&mut self, name: impl Into<String>, full: usize, groups: usize) -> UnitId {
+        let step = self.options.bin_multiple;
+        let bin_multiple = if step.is_multiple_of(groups) { step } else { step.saturating_mul(groups) };
+        let bins = bins(full, ZooOptions { bin_multiple, ..self.options });
+        self.units.push(Unit { name: name.into(), full, bins });
+        self.units.len() - 1
+    }
+
     /// A convolution that keeps the plane (halves it at stride 2).
     fn conv(&mut self, name: impl Into<String>, input: NodeId, unit: UnitId, form: Form) -> NodeId {
+        self.conv_of(name, input, vec![unit], form)
+    }
+
+    /// The same with several units behind each other.
+    fn conv_of(&mut self, name: impl Into<String>, input: NodeId, units: Vec<UnitId>, form: Form) -> NodeId {
         let Form { kind, kernel, stride, activation } = form;
         let padding = Padding::all((kernel / 2) as u8);
-        let (kernel, units) = (Kernel::square(kernel), vec![unit]);
+        let kernel = Kernel::square(kernel);
         self.node(name, NodeOp::Conv(Conv { input, kind, kernel, stride, padding, units, activation }))
     }
 }

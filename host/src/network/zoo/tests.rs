@@ -86,11 +86,26 @@ fn networks_of_mlperf_tiny_and_resnet_56_have_the_published_size() {
     assert_within(counts("resnet-56").macs, 125_485_696, 0.01, "ResNet-56");
 }
 
+/// Multiply-accumulates of convolutions and classifier: table 1 of the first paper says 137 M for three groups, its table 5 524 M
+/// at twice the width; table 5 of the second says 146 M, torchvision 2 278 604 parameters.
+#[test]
+fn shufflenets_have_the_published_size() {
+    assert_within(counts("shufflenet-v1-imagenet").macs, 137_000_000, 0.01, "v1");
+    let options = ZooOptions { max_width: 2.0, ..ZooOptions::default() };
+    let twice = network("shufflenet-v1-imagenet", Shape { h: 224, w: 224, c: 3 }, 1000, options).unwrap();
+    assert_within(twice.counts(&twice.widest()).macs, 524_000_000, 0.01, "v1, twice as wide");
+    let v2 = counts("shufflenet-v2-imagenet");
+    assert_within(v2.macs, 146_000_000, 0.01, "v2");
+    assert_eq!(v2.params, 2_278_604);
+}
+
 /// What a laptop trains in minutes.
 #[test]
-fn the_small_form_of_resnet_50_takes_less_than_six_million_multiply_accumulates() {
-    let small = counts("resnet-50");
-    assert!((3_000_000..6_000_000).contains(&small.macs), "{small:?}");
+fn small_forms_take_less_than_six_million_multiply_accumulates() {
+    for name in ["resnet-50", "shufflenet-v1", "shufflenet-v2"] {
+        let small = counts(name);
+        assert!((3_000_000..6_000_000).contains(&small.macs), "{name}: {small:?}");
+    }
 }
 
 /// MLPerf Tiny states 12.5 M for ResNet-8; He et al. state 0.27 M parameters for ResNet-20, to which two 1×1 shortcuts
