@@ -1,10 +1,11 @@
 //! How well a subnet answers with the supernet's weights.
 
 use super::problem::{AccuracyModel, Estimate};
+use super::scores::Reference;
 use crate::dataset::{Normalisation, SearchSplit, TrainSplit};
 use crate::engine::Engine;
 use crate::network::Channels;
-use crate::train::{evaluate, recalibrate_on};
+use crate::train::{recalibrate_on, search_logits};
 use anyhow::ensure;
 
 /// Recalibrates the supernet for a subnet on training images, then evaluates it on the search images.
@@ -21,27 +22,39 @@ pub struct SupernetAccuracy<'a> {
     pub recalibration_images: usize,
     /// Digest of the supernet's weights and of the data.
     pub digest: String,
+    /// Answers of the widest subnet on the search images; taken at the first estimate.
+    pub reference: Option<Reference>,
+}
+
+impl SupernetAccuracy<'_> {
+    /// Logits of the search images after a recalibration, `[n, classes]`.
+    fn logits(&self, channels: &Channels) -> anyhow::Result<Vec<Vec<f32>>> {
+        let &SupernetAccuracy { engine, train, search, normalisation, recalibration_images, .. } = self;
+        recalibrate_on(engine, channels, train, normalisation, recalibration_images)?;
+        Ok(search_logits(engine, channels, search, normalisation)?)
+    }
 }
 
 impl AccuracyModel for SupernetAccuracy<'_> {
     /// # Errors
     /// What the engine returns; no image to recalibrate or to evaluate on.
     fn estimate(&mut self, channels: &Channels) -> anyhow::Result<Estimate> {
-        let &mut SupernetAccuracy { engine, train, search, normalisation, recalibration_images, .. } = self;
         ensure!(
-            recalibration_images.min(train.images().len()) > 0 && !search.images().is_empty(),
+            self.recalibration_images.min(self.train.images().len()) > 0 && !self.search.images().is_empty(),
             "no image to recalibrate or to evaluate on; set recalibration_images and search_images above 0"
         );
-        recalibrate_on(engine, channels, train, normalisation, recalibration_images)?;
-        let evaluation = evaluate(engine, channels, search, normalisation)?;
-        Ok(Estimate { accuracy: evaluation.accuracy, loss: evaluation.loss, n: evaluation.n })
+        if self.reference.is_none() {
+            self.reference = Some(Reference::new(&self.logits(&self.engine.graph().widest())?));
+        }
+        let reference = self.reference.as_ref().expect("set above");
+        Ok(reference.estimate(&self.logits(channels)?, self.search.images().labels()))
     }
 
     fn identity(&self) -> String {
         let (n_train, n_search) = (self.train.images().len(), self.search.images().len());
         let Normalisation { mean, deviation } = self.normalisation;
         format!(
-            "{}, recalibrated on {} of {n_train} images, evaluated on {n_search}, mean {mean:?}, deviation {deviation:?}",
+            "{}, recalibrated on {} of {n_train} images, accuracy, loss and divergence on {n_search}, mean {mean:?}, deviation {deviation:?}",
             self.digest, self.recalibration_images
         )
     }
@@ -76,6 +89,7 @@ mod tests {
             normalisation: &normalisation,
             recalibration_images: 30,
             digest: "untrained".into(),
+            reference: None,
         };
         check(accuracy, tiny());
     }
@@ -89,6 +103,7 @@ mod tests {
             assert_eq!(accuracy.estimate(&graph.full()).unwrap(), first);
             assert_eq!(first.n, 20);
             assert!((0.0..=1.0).contains(&first.accuracy) && first.loss > 0.0);
+            assert!(first.kl == 0.0 && smallest.kl > 0.0 && smallest.kl_error > 0.0);
         });
     }
 

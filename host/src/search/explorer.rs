@@ -158,7 +158,7 @@ impl<'p, 'h> Explorer<'p, 'h> {
         self.began.get_or_insert_with(|| (Instant::now(), self.done));
         let failed = |source| SearchError::Accuracy { channels: channels.clone(), source };
         let estimate = self.accuracy.estimate(channels).map_err(failed)?;
-        if !(estimate.accuracy.is_finite() && estimate.loss.is_finite()) {
+        if !estimate.is_finite() {
             return Err(SearchError::NotFinite { channels: channels.clone(), estimate });
         }
         self.unsaved = true;

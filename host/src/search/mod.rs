@@ -12,6 +12,7 @@ mod flops;
 mod greedy;
 pub mod problem;
 mod random;
+mod scores;
 pub mod strategy;
 pub mod trace;
 mod uniform;
@@ -21,6 +22,7 @@ pub use budget::{Amount, BudgetError, BudgetSet, BudgetSetSpec, BudgetSpec, Late
 pub use costs::{TableCosts, deployed};
 pub use explorer::{Hooks, Progress, check_possible};
 pub use problem::{AccuracyModel, Cost, CostModel, Estimate, Price, Problem};
+pub use scores::Reference;
 pub use strategy::{Strategy, UnknownStrategy};
 pub use trace::{Found, Trace, Visit};
 pub use uniform::uniform_networks;
@@ -104,8 +106,8 @@ pub enum SearchError {
         /// Why.
         source: anyhow::Error,
     },
-    /// An accuracy or loss that is no number.
-    #[error("channels {:?}: accuracy {}, loss {}: the supernet has diverged; train it with a smaller learning rate", channels.0, estimate.accuracy, estimate.loss)]
+    /// An accuracy, loss or divergence that is no number.
+    #[error("channels {:?}: accuracy {}, loss {}, divergence {}: the supernet has diverged; train it with a smaller learning rate", channels.0, estimate.accuracy, estimate.loss, estimate.kl)]
     NotFinite {
         /// The candidate.
         channels: Channels,

@@ -64,14 +64,29 @@ pub struct Estimate {
     pub accuracy: f64,
     /// Mean cross-entropy, nats.
     pub loss: f64,
+    /// Standard error of `loss`, nats.
+    pub loss_error: f64,
+    /// Mean Kullback-Leibler divergence of its answers from those of the widest subnet, nats; needs no labels.
+    pub kl: f64,
+    /// Standard error of `kl`, nats.
+    pub kl_error: f64,
     /// Images.
     pub n: usize,
 }
 
 impl Estimate {
+    /// Standard error of `accuracy`: that of a share of `n` independent images.
+    pub fn accuracy_error(&self) -> f64 {
+        (self.accuracy * (1.0 - self.accuracy) / self.n as f64).sqrt()
+    }
+
     /// Whether `self` is the better answer: more accurate, or as accurate with less loss.
     pub(super) fn beats(&self, other: &Estimate) -> bool {
         (self.accuracy, -self.loss) > (other.accuracy, -other.loss)
+    }
+
+    pub(super) fn is_finite(&self) -> bool {
+        [self.accuracy, self.loss, self.kl].into_iter().all(f64::is_finite)
     }
 }
 

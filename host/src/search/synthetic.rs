@@ -54,7 +54,7 @@ pub fn exact(amount: f64) -> Cost {
     Cost { latency, ram: amount, flash: amount, macs: amount }
 }
 
-/// Accuracies by a formula, with the loss `1 - accuracy`.
+/// Accuracies by a formula, with the loss and divergence `1 - accuracy`.
 pub struct Formula<F> {
     accuracy: F,
     /// Estimates taken.
@@ -75,7 +75,14 @@ impl<F: Fn(&[usize]) -> f64> AccuracyModel for Formula<F> {
         self.n_taken += 1;
         self.stop.store(self.n_taken >= self.stop_at, Ordering::Relaxed);
         let accuracy = (self.accuracy)(&channels.0);
-        Ok(Estimate { accuracy, loss: 1.0 - accuracy, n: 100 })
+        Ok(Estimate {
+            accuracy,
+            loss: 1.0 - accuracy,
+            kl: 1.0 - accuracy,
+            loss_error: 0.0,
+            kl_error: 0.0,
+            n: 100,
+        })
     }
 
     fn identity(&self) -> String {

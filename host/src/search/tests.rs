@@ -132,7 +132,8 @@ fn networks_with_layers_too_large_to_be_measured_are_passed_but_never_chosen() {
 
 #[test]
 fn ties_in_accuracy_go_to_the_lower_loss_and_then_to_the_first_unit() {
-    let estimate = |accuracy, loss| Estimate { accuracy, loss, n: 10 };
+    let estimate =
+        |accuracy, loss| Estimate { accuracy, loss, loss_error: 0.0, kl: 0.0, kl_error: 0.0, n: 10 };
     assert!(estimate(0.5, 1.0).beats(&estimate(0.4, 0.1)));
     assert!(estimate(0.5, 1.0).beats(&estimate(0.5, 1.1)));
     assert!(!estimate(0.5, 1.0).beats(&estimate(0.5, 1.0)));

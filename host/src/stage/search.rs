@@ -132,6 +132,7 @@ pub fn search(ctx: &Context) -> Result<()> {
             normalisation: &ctx.data.normalisation,
             recalibration_images: config.search.recalibration_images,
             digest: format!("weights {weights}, data {}", ctx.data.digest),
+            reference: None,
         };
         let found = in_rounds(ctx, &table, &mut accuracy, &strategies, &budgets)?;
         Ok(save(&found, &outputs[0])?)

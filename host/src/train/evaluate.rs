@@ -42,11 +42,24 @@ pub fn evaluate(
     let (mut right, mut loss) = (0usize, 0f64);
     for (logits, &label) in logits.iter().zip(images.labels()) {
         let label = usize::from(label);
-        right += usize::from(logits.iter().enumerate().all(|(i, &l)| i == label || l < logits[label]));
-        loss += cross_entropy(logits, label);
+        right += usize::from(is_right(logits, label));
+        loss -= log_softmax(logits)[label];
     }
     let n = images.len().max(1) as f64;
     Ok(Evaluation { accuracy: right as f64 / n, loss: loss / n, n: images.len() })
+}
+
+/// The logits of every search image, `[n, classes]`, of the subnet that was recalibrated last.
+///
+/// # Errors
+/// Those of [`evaluate`].
+pub fn search_logits(
+    engine: &dyn Engine,
+    channels: &Channels,
+    split: &SearchSplit,
+    normalisation: &Normalisation,
+) -> Result<Vec<Vec<f32>>> {
+    logits(engine, channels, split.images(), normalisation)
 }
 
 /// The logits of every test image, `[n, classes]`, of the subnet that was recalibrated last: for `verify` and the
@@ -82,10 +95,16 @@ fn logits(
     Ok(logits)
 }
 
-fn cross_entropy(logits: &[f32], label: usize) -> f64 {
+/// Whether the largest logit is the label's; of two that are largest none is.
+pub fn is_right(logits: &[f32], label: usize) -> bool {
+    logits.iter().enumerate().all(|(i, &l)| i == label || l < logits[label])
+}
+
+/// The logarithm of each class's probability, nats; no logit is too large.
+pub fn log_softmax(logits: &[f32]) -> Vec<f64> {
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits.iter().map(|&l| f64::from(l - max).exp()).sum();
-    sum.ln() - f64::from(logits[label] - max)
+    logits.iter().map(|&l| f64::from(l - max) - sum.ln()).collect()
 }
 
 #[cfg(test)]
@@ -93,9 +112,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cross_entropy_equals_the_values_worked_by_hand() {
-        assert!((cross_entropy(&[0.0; 10], 3) - 10f64.ln()).abs() < 1e-12);
-        assert!((cross_entropy(&[2.0, 0.0], 0) - (1.0 + (-2f64).exp()).ln()).abs() < 1e-12);
-        assert!(cross_entropy(&[1000.0, -1000.0], 1) > 1999.0);
+    fn log_probabilities_equal_the_values_worked_by_hand() {
+        assert!((log_softmax(&[0.0; 10])[3] + 10f64.ln()).abs() < 1e-12);
+        assert!((log_softmax(&[2.0, 0.0])[0] + (1.0 + (-2f64).exp()).ln()).abs() < 1e-12);
+        assert!(log_softmax(&[1000.0, -1000.0])[1] < -1999.0);
+    }
+
+    #[test]
+    fn of_two_equal_largest_logits_none_is_right() {
+        assert!(is_right(&[0.0, 1.0], 1) && !is_right(&[1.0, 1.0], 1) && !is_right(&[1.0, 1.0], 0));
     }
 }

@@ -16,7 +16,7 @@ pub mod training;
 pub mod widths;
 
 pub use error::{Kept, TrainError};
-pub use evaluate::{Evaluation, evaluate, test_logits};
+pub use evaluate::{Evaluation, evaluate, is_right, log_softmax, search_logits, test_logits};
 pub use loss::{hard_cross_entropy, smooth_labels, soft_cross_entropy};
 pub use optim::{NesterovSgd, SgdParams};
 pub use recalibrate::{recalibrate, recalibrate_on};
