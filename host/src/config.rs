@@ -118,7 +118,7 @@ pub struct Retrain {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchConfig {
-    /// `autoslim`, `uniform`, `random`, `flops`.
+    /// Names of [`Strategy`](crate::search::Strategy).
     pub strategies: Vec<String>,
     /// Each `latency 50%`, `latency 12ms`, `ram 20kB`, `flash 60kB` or `macs 1.5M`.
     pub budgets: Vec<String>,

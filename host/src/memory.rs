@@ -9,7 +9,7 @@ mod fit;
 
 pub use capacity::{Capacity, CapacityError};
 
-use crate::network::lower::Lowered;
+use crate::network::lower::{Lowered, TensorId};
 use device_bench::kernels::scratch_bytes;
 use fit::Block;
 
@@ -50,10 +50,25 @@ pub fn plan(lowered: &Lowered) -> Plan {
     Plan { layout: Layout { arena_bytes, tensor_offsets: offsets, scratch_offsets }, lower_bound_bytes }
 }
 
+/// The tensors that live while each layer runs, those that it reads and writes among them: `[layers]`.
+pub fn live_tensors(lowered: &Lowered) -> Vec<Vec<TensorId>> {
+    let tensors = &blocks(lowered)[..lowered.tensor_bytes.len()];
+    let live = |layer_idx: usize| {
+        let lives = |id: &TensorId| (tensors[*id].first..=tensors[*id].last).contains(&layer_idx);
+        (0..tensors.len()).filter(lives).collect()
+    };
+    (0..lowered.layers.len()).map(live).collect()
+}
+
+/// What a block of `bytes` takes in the arena.
+pub const fn aligned(bytes: usize) -> usize {
+    bytes.next_multiple_of(ALIGN)
+}
+
 /// The tensors, then the scratch of each layer.
 fn blocks(lowered: &Lowered) -> Vec<Block> {
     let block = |bytes: usize, layer: usize, top: bool| Block {
-        bytes: bytes.next_multiple_of(ALIGN),
+        bytes: aligned(bytes),
         first: layer,
         last: layer,
         top,

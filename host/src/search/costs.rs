@@ -1,6 +1,7 @@
 //! What a subnet costs on a board: priced as it will be deployed.
 
-use super::problem::{Cost, CostModel, Price};
+use super::parts::parts;
+use super::problem::{Cost, CostModel, Part, Price};
 use crate::memory::{self, Capacity};
 use crate::network::lower::Lowered;
 use crate::network::{Channels, Graph, lower};
@@ -33,6 +34,13 @@ impl CostModel for TableCosts<'_> {
 
     fn latency_unit(&self) -> &str {
         &self.prices.provenance().unit
+    }
+
+    /// # Errors
+    /// A layer without a price that could be measured; a layer beside which so many tensors live that their channels have more
+    /// choices than can be listed.
+    fn parts(&self) -> anyhow::Result<Vec<Part>> {
+        parts(self.graph, self.prices, self.capacity)
     }
 }
 

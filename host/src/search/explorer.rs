@@ -2,9 +2,9 @@
 
 use super::SearchError;
 use super::budget::{BudgetSet, resource_name};
-use super::problem::{AccuracyModel, Cost, CostModel, Estimate, Problem};
+use super::problem::{AccuracyModel, Cost, CostModel, Estimate, Part, Problem};
 use super::strategy::Strategy;
-use super::trace::{Found, Trace, Visit};
+use super::trace::{Answer, Found, Trace, Visit};
 use crate::network::{Channels, Graph};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,6 +60,8 @@ pub struct Progress {
     pub strategy: Strategy,
     /// Candidates estimated so far, those of earlier searches included.
     pub n_estimates: usize,
+    /// Those of them that no earlier search had.
+    pub n_new: usize,
     /// Share of the search that is done, 0 to 1.
     pub done: f64,
     /// Time left at the present speed, seconds; `None` before there is one.
@@ -80,6 +82,7 @@ pub(super) struct Explorer<'p, 'h> {
     known: HashMap<Channels, Estimate>,
     visit_idx: HashMap<Channels, usize>,
     trace: Trace,
+    n_new: usize,
     unsaved: bool,
     done: f64,
     began: Option<(Instant, f64)>,
@@ -109,8 +112,8 @@ impl<'p, 'h> Explorer<'p, 'h> {
         };
         let visits = earlier.iter().filter(same).flat_map(|t| &t.visits);
         let known = visits.filter_map(|v| Some((v.channels.clone(), v.estimate?))).collect();
-        let (visit_idx, unsaved, done, began) = (HashMap::new(), false, 0.0, None);
-        Explorer { graph, costs, accuracy, hooks, known, visit_idx, trace, unsaved, done, began }
+        let (visit_idx, n_new, unsaved, done, began) = (HashMap::new(), 0, false, 0.0, None);
+        Explorer { graph, costs, accuracy, hooks, known, visit_idx, trace, n_new, unsaved, done, began }
     }
 
     /// What is searched; outlives any borrow of the explorer.
@@ -120,6 +123,20 @@ impl<'p, 'h> Explorer<'p, 'h> {
 
     pub(super) fn seed(&self) -> u64 {
         self.trace.seed
+    }
+
+    pub(super) fn strategy(&self) -> Strategy {
+        self.trace.strategy
+    }
+
+    /// The costs as parts.
+    pub(super) fn parts(&self) -> Result<Vec<Part>, SearchError> {
+        self.costs.parts().map_err(|source| self.no_parts(source))
+    }
+
+    /// That a strategy needs parts and there are none.
+    pub(super) fn no_parts(&self, source: anyhow::Error) -> SearchError {
+        SearchError::Parts { strategy: self.trace.strategy, source }
     }
 
     /// Prices `channels` without a visit.
@@ -161,6 +178,7 @@ impl<'p, 'h> Explorer<'p, 'h> {
         if !estimate.is_finite() {
             return Err(SearchError::NotFinite { channels: channels.clone(), estimate });
         }
+        self.n_new += 1;
         self.unsaved = true;
         Ok(estimate)
     }
@@ -177,6 +195,7 @@ impl<'p, 'h> Explorer<'p, 'h> {
         let progress = Progress {
             strategy: self.trace.strategy,
             n_estimates: self.n_estimates(),
+            n_new: self.n_new,
             done: self.done,
             left_s,
             visit: self.trace.visits[visit_idx].clone(),
@@ -214,13 +233,13 @@ impl<'p, 'h> Explorer<'p, 'h> {
         check_possible(self.graph, self.costs, self.trace.strategy, budgets)
     }
 
-    /// Ends the search: `answers` holds the index of a visit per set of budgets.
-    pub(super) fn end(mut self, budgets: &[BudgetSet], answers: &[usize]) -> Result<Trace, SearchError> {
-        let found = budgets.iter().zip(answers).map(|(budgets, &visit_idx)| {
+    /// Ends the search: an answer per set of budgets.
+    pub(super) fn end(mut self, budgets: &[BudgetSet], answers: &[Answer]) -> Result<Trace, SearchError> {
+        let found = budgets.iter().zip(answers).map(|(budgets, &Answer { visit_idx, gap })| {
             let (visit, estimate) = self.estimated(visit_idx);
             let meets = budgets.is_met_by(&visit.cost);
             let (budgets, channels) = (budgets.clone(), visit.channels.clone());
-            Found { budgets, channels, cost: visit.cost, estimate, meets }
+            Found { budgets, channels, cost: visit.cost, estimate, meets, gap }
         });
         self.trace.found = found.collect();
         (self.hooks.save)(&self.trace).map_err(SearchError::Save)?;

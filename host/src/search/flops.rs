@@ -1,22 +1,26 @@
-//! What a user without a cost table can do: greedy slimming to a share of the operations.
+//! What a user without a cost table can do: a share of the operations in place of one of the latency.
 
+use super::SearchError;
 use super::budget::BudgetSet;
 use super::explorer::Explorer;
 use super::problem::Cost;
-use super::{Options, SearchError, greedy};
 use reports::record::{Budget, Resource};
 
-/// Slims to the same share of MACs where latency is limited; other budgets hold as they are. The networks found
-/// may miss the latency that was asked for.
-pub(super) fn descend(
-    explorer: &mut Explorer<'_, '_>,
+/// The same share of MACs where latency is limited; other budgets hold as they are. Networks found under them may miss the
+/// latency that was asked for.
+///
+/// # Errors
+/// [`SearchError::NoShare`] if the full network has no latency.
+pub(super) fn goals(
+    explorer: &Explorer<'_, '_>,
     budgets: &[BudgetSet],
-    options: &Options,
-) -> Result<Vec<usize>, SearchError> {
+) -> Result<Vec<BudgetSet>, SearchError> {
     let full = explorer.price(&explorer.graph().full())?;
     let goals: Option<Vec<BudgetSet>> = budgets.iter().map(|set| on_macs(set, &full)).collect();
-    let goals = goals.ok_or_else(|| SearchError::NoShare { network: explorer.graph().name.clone() })?;
-    greedy::descend(explorer, &goals, options)
+    goals.ok_or_else(|| SearchError::NoShare {
+        strategy: explorer.strategy(),
+        network: explorer.graph().name.clone(),
+    })
 }
 
 /// A limit on latency becomes one on MACs, at the same share of the full network; `None` if that has no latency.

@@ -1,19 +1,31 @@
-//! Greedy slimming (AutoSlim, arXiv 1903.11728, section 3.3).
+//! Greedy slimming (AutoSlim, arXiv 1903.11728, section 3.3), by several measures of what a removal hurts.
 
 use super::budget::BudgetSet;
 use super::explorer::Explorer;
+use super::problem::{Cost, Estimate, Score};
 use super::{Options, SearchError};
 use crate::network::{Channels, Graph};
+use reports::record::Resource;
+
+/// Which removal hurts least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// The one that leaves the best answers.
+    Harm(Score),
+    /// The one that adds the least divergence for the latency that it saves.
+    DivergencePerLatency,
+}
 
 /// Descends from the widest network, each step by the last bins of the unit that hurts least, until every goal is
 /// met; returns per goal the first network that meets it, as indices of visits.
 ///
-/// Least hurt is the highest accuracy, then the lowest loss, then the unit that comes first. The path does not
-/// depend on the goals, so that one descent serves any number of them.
+/// Of removals that hurt alike, the first unit's is taken. The path does not depend on the goals, so that one descent
+/// serves any number of them.
 pub(super) fn descend(
     explorer: &mut Explorer<'_, '_>,
     goals: &[BudgetSet],
     options: &Options,
+    rule: Rule,
 ) -> Result<Vec<usize>, SearchError> {
     explorer.check_possible(goals)?;
     let mut current = explorer.estimate(&explorer.graph().widest())?;
@@ -31,7 +43,7 @@ pub(super) fn descend(
         if let Some(answers) = answers.iter().copied().collect() {
             return Ok(answers);
         }
-        current = best_removal(explorer, current, options.bins_per_step)?;
+        current = best_removal(explorer, current, options.bins_per_step, rule)?;
     }
 }
 
@@ -39,17 +51,41 @@ fn best_removal(
     explorer: &mut Explorer<'_, '_>,
     current: usize,
     bins_per_step: usize,
+    rule: Rule,
 ) -> Result<usize, SearchError> {
-    let channels = explorer.estimated(current).0.channels.clone();
-    let mut best: Option<usize> = None;
+    let (visit, before) = explorer.estimated(current);
+    let (channels, cost) = (visit.channels.clone(), visit.cost);
+    let mut best: Option<((f64, f64), usize)> = None;
     for candidate in removals(explorer.graph(), &channels, bins_per_step) {
-        let visit = explorer.estimate(&candidate)?;
-        let estimate = explorer.estimated(visit).1;
-        if best.is_none_or(|best| estimate.beats(&explorer.estimated(best).1)) {
-            best = Some(visit);
+        let visit_idx = explorer.estimate(&candidate)?;
+        let (visit, after) = explorer.estimated(visit_idx);
+        let hurt = rule.hurt((&cost, &before), (&visit.cost, &after));
+        if best.is_none_or(|best| hurt < best.0) {
+            best = Some((hurt, visit_idx));
         }
     }
-    Ok(best.expect("the smallest network meets every goal, so that one that does not can shrink"))
+    Ok(best.expect("the smallest network meets every goal, so that one that does not can shrink").1)
+}
+
+impl Rule {
+    /// What it hurts to go from one network to a smaller one; lower is better, the second figure decides where the first
+    /// is the same.
+    fn hurt(self, before: (&Cost, &Estimate), after: (&Cost, &Estimate)) -> (f64, f64) {
+        match self {
+            Rule::Harm(score) => after.1.harm(score),
+            Rule::DivergencePerLatency => {
+                let added = after.1.kl - before.1.kl;
+                let saved = saved(before.0, after.0);
+                (if saved > 0.0 { added / saved } else { f64::INFINITY }, added)
+            }
+        }
+    }
+}
+
+/// The share of latency that the smaller network saves; of MACs where the larger one has no latency.
+fn saved(before: &Cost, after: &Cost) -> f64 {
+    let resource = if before.latency.is_some() { Resource::Latency } else { Resource::Macs };
+    1.0 - after.amount(resource) / before.amount(resource)
 }
 
 /// The networks with the last bins of one unit removed, in the order of units; a unit at its smallest has none.

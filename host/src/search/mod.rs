@@ -7,11 +7,18 @@
 mod accuracy;
 pub mod budget;
 mod costs;
+mod dp;
+mod evolution;
 mod explorer;
 mod flops;
+mod frontier;
 mod greedy;
+mod labels;
+mod marginals;
+mod parts;
 pub mod problem;
 mod random;
+mod relaxation;
 mod scores;
 pub mod strategy;
 pub mod trace;
@@ -21,7 +28,7 @@ pub use accuracy::SupernetAccuracy;
 pub use budget::{Amount, BudgetError, BudgetSet, BudgetSetSpec, BudgetSpec, LatencyUnit};
 pub use costs::{TableCosts, deployed};
 pub use explorer::{Hooks, Progress, check_possible};
-pub use problem::{AccuracyModel, Cost, CostModel, Estimate, Price, Problem};
+pub use problem::{AccuracyModel, Cost, CostModel, Estimate, Load, Part, Price, Problem, Score};
 pub use scores::Reference;
 pub use strategy::{Strategy, UnknownStrategy};
 pub use trace::{Found, Trace, Visit};
@@ -29,7 +36,9 @@ pub use uniform::uniform_networks;
 
 use crate::network::Channels;
 use explorer::Explorer;
+use greedy::Rule;
 use reports::record::Resource;
+use trace::Answer;
 
 /// How thoroughly strategies search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,11 +48,23 @@ pub struct Options {
     pub bins_per_step: usize,
     /// Networks that [`Strategy::Random`] estimates for each set of budgets.
     pub random_candidates: usize,
+    /// Networks that [`Strategy::Evolution`] estimates for each set of budgets.
+    pub evolution_candidates: usize,
+    /// Bins of a unit that [`Strategy::Dp`] measures, at least two; the score of others is interpolated.
+    pub measured_bins: usize,
+    /// Partial choices that [`Strategy::Dp`] keeps at a time; with more than that its answers may have a gap, which is told.
+    pub max_labels: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { bins_per_step: 1, random_candidates: 50 }
+        Options {
+            bins_per_step: 1,
+            random_candidates: 50,
+            evolution_candidates: 200,
+            measured_bins: 6,
+            max_labels: 1 << 17,
+        }
     }
 }
 
@@ -55,7 +76,7 @@ pub enum SearchError {
         "{strategy}: no subnet of {network} has {resource} of at most {limit:.0} {unit}, the smallest needs {smallest:.0}; raise the budget or train the supernet with a smaller min_width"
     )]
     Impossible {
-        /// What searched; [`Strategy::Flops`] limits MACs where the user limits latency.
+        /// What searched; some limit MACs where the user limits latency ([`Strategy::limits_macs`]).
         strategy: Strategy,
         /// Name of the network.
         network: String,
@@ -68,13 +89,23 @@ pub enum SearchError {
         /// What [`Graph::smallest`](crate::network::Graph::smallest) needs, of a latency the upper end.
         smallest: f64,
     },
-    /// [`Strategy::Flops`] needs the latency of the full network.
+    /// A strategy that limits MACs needs the latency of the full network.
     #[error(
-        "flops: the full {network} does not fit the board, so no latency is a share of its own; leave the strategy out, or give a budget on MACs"
+        "{strategy}: the full {network} does not fit the board, so no latency is a share of its own; leave the strategy out, or give a budget on MACs"
     )]
     NoShare {
+        /// What searched.
+        strategy: Strategy,
         /// Name of the network.
         network: String,
+    },
+    /// A strategy that adds up costs has no sum.
+    #[error("{strategy}: {source:#}; or take another strategy, such as greedy-kl")]
+    Parts {
+        /// What searched.
+        strategy: Strategy,
+        /// Why there is none.
+        source: anyhow::Error,
     },
     /// The stop flag was set; what was found so far has been saved.
     #[error("stopped after {n_estimates} estimates; run it again to go on from there")]
@@ -135,16 +166,38 @@ pub fn search(
     hooks: Hooks<'_>,
 ) -> Result<Trace, SearchError> {
     let mut explorer = Explorer::new(problem, strategy, earlier, hooks);
-    let answers = match strategy {
-        Strategy::Autoslim => greedy::descend(&mut explorer, budgets, options),
-        Strategy::Uniform => uniform::widest(&mut explorer, budgets),
-        Strategy::Random => random::best(&mut explorer, budgets, options),
-        Strategy::Flops => flops::descend(&mut explorer, budgets, options),
-    };
-    match answers {
+    match answers(&mut explorer, strategy, budgets, options) {
         Ok(answers) => explorer.end(budgets, &answers),
         Err(error) => explorer.save_new().and(Err(error)),
     }
+}
+
+/// The answer of a strategy to each set of budgets.
+fn answers(
+    explorer: &mut Explorer<'_, '_>,
+    strategy: Strategy,
+    budgets: &[BudgetSet],
+    options: &Options,
+) -> Result<Vec<Answer>, SearchError> {
+    let visits = match strategy {
+        Strategy::Dp => return dp::best(explorer, budgets, options),
+        Strategy::MacsDp => {
+            let goals = flops::goals(explorer, budgets)?;
+            return dp::best(explorer, &goals, options);
+        }
+        Strategy::Flops => {
+            let goals = flops::goals(explorer, budgets)?;
+            greedy::descend(explorer, &goals, options, Rule::Harm(Score::Accuracy))
+        }
+        Strategy::Autoslim => greedy::descend(explorer, budgets, options, Rule::Harm(Score::Accuracy)),
+        Strategy::GreedyLoss => greedy::descend(explorer, budgets, options, Rule::Harm(Score::Loss)),
+        Strategy::GreedyKl => greedy::descend(explorer, budgets, options, Rule::Harm(Score::Divergence)),
+        Strategy::GreedyLatency => greedy::descend(explorer, budgets, options, Rule::DivergencePerLatency),
+        Strategy::Uniform => uniform::widest(explorer, budgets),
+        Strategy::Random => random::best(explorer, budgets, options),
+        Strategy::Evolution => evolution::best(explorer, budgets, options),
+    };
+    Ok(visits?.into_iter().map(Answer::unproven).collect())
 }
 
 fn unit_of(resource: Resource, latency_unit: &str) -> String {

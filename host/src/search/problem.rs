@@ -1,6 +1,7 @@
 //! All that a search sees: a graph, what channels cost, and how well they answer.
 
-use crate::network::{Channels, Graph};
+use super::labels::N_SUMS;
+use crate::network::{Channels, Graph, UnitId};
 use reports::record::Resource;
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +58,58 @@ impl Cost {
     }
 }
 
+/// A part of what a network costs, mostly a layer: what it takes for each choice of the units that decide it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// Those units, ascending; none where it is the same in every subnet.
+    pub units: Vec<UnitId>,
+    /// One for each choice of their bins, those of the last unit next to each other.
+    pub loads: Vec<Load>,
+}
+
+/// What a part takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Load {
+    /// Upper end of its latency; infinite if it is too large for the board to be measured.
+    pub latency: f64,
+    /// Bytes of the model blob.
+    pub flash: f64,
+    /// Multiply-accumulates.
+    pub macs: f64,
+    /// Bytes that live while it runs.
+    pub ram: f64,
+}
+
+impl Load {
+    /// What adds up over parts.
+    pub(super) fn sums(&self) -> [f64; N_SUMS] {
+        [self.latency, self.flash, self.macs]
+    }
+}
+
+impl std::iter::Sum for Load {
+    /// Parts that run one after another.
+    fn sum<I: Iterator<Item = Load>>(loads: I) -> Load {
+        loads.fold(Load::default(), |a, b| Load {
+            latency: a.latency + b.latency,
+            flash: a.flash + b.flash,
+            macs: a.macs + b.macs,
+            ram: a.ram.max(b.ram),
+        })
+    }
+}
+
+/// What makes one answer better than another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Score {
+    /// Top-1 accuracy, then the loss.
+    Accuracy,
+    /// Cross-entropy.
+    Loss,
+    /// Divergence from the widest subnet.
+    Divergence,
+}
+
 /// How well a subnet of the supernet answers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
@@ -80,9 +133,13 @@ impl Estimate {
         (self.accuracy * (1.0 - self.accuracy) / self.n as f64).sqrt()
     }
 
-    /// Whether `self` is the better answer: more accurate, or as accurate with less loss.
-    pub(super) fn beats(&self, other: &Estimate) -> bool {
-        (self.accuracy, -self.loss) > (other.accuracy, -other.loss)
+    /// Lower is better; the second figure decides where the first is the same.
+    pub(super) fn harm(&self, score: Score) -> (f64, f64) {
+        match score {
+            Score::Accuracy => (-self.accuracy, self.loss),
+            Score::Loss => (self.loss, 0.0),
+            Score::Divergence => (self.kl, 0.0),
+        }
     }
 
     pub(super) fn is_finite(&self) -> bool {
@@ -100,6 +157,15 @@ pub trait CostModel {
 
     /// Unit of latencies, such as `cycles`.
     fn latency_unit(&self) -> &str;
+
+    /// The same costs as parts in the order in which they run. Upper ends of latencies, flash and MACs of the parts add up to
+    /// those of the network; its RAM is at least that of any part.
+    ///
+    /// # Errors
+    /// If these costs are not a sum; a part that has no price.
+    fn parts(&self) -> anyhow::Result<Vec<Part>> {
+        anyhow::bail!("what a network costs is not a sum over its layers here")
+    }
 }
 
 /// Estimates how well subnets answer.

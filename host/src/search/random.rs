@@ -2,6 +2,7 @@
 
 use super::budget::BudgetSet;
 use super::explorer::Explorer;
+use super::problem::Score;
 use super::{Options, SearchError};
 use crate::network::{Channels, Graph};
 use rand::{RngExt as _, SeedableRng as _, seq::IndexedRandom as _};
@@ -27,8 +28,8 @@ pub(super) fn best(
         let candidates = draw(explorer, goal, options.random_candidates.max(1))?;
         for (idx, channels) in candidates.iter().enumerate() {
             let visit = explorer.estimate(channels)?;
-            let estimate = explorer.estimated(visit).1;
-            if best.is_none_or(|best| estimate.beats(&explorer.estimated(best).1)) {
+            let harm = |visit: usize| explorer.estimated(visit).1.harm(Score::Accuracy);
+            if best.is_none_or(|best| harm(visit) < harm(best)) {
                 best = Some(visit);
             }
             let share = (idx + 1) as f64 / candidates.len() as f64;
@@ -48,7 +49,8 @@ fn draw(explorer: &Explorer<'_, '_>, goal: &BudgetSet, n: usize) -> Result<Vec<C
     let mut rng = ChaCha8Rng::seed_from_u64(explorer.seed());
     let (mut networks, mut seen) = (Vec::with_capacity(n), HashSet::new());
     for _ in 0..n * MAX_DRAWS {
-        let channels = draw_one(explorer, goal, &mut rng)?;
+        let bins = draw_one(explorer, goal, &mut rng)?;
+        let channels = channels(explorer.graph(), &bins);
         if seen.insert(channels.clone()) {
             networks.push(channels);
         }
@@ -59,14 +61,24 @@ fn draw(explorer: &Explorer<'_, '_>, goal: &BudgetSet, n: usize) -> Result<Vec<C
     Ok(networks)
 }
 
-/// A random bin for every unit; random units then shrink until the goal holds, and grow into the band below it.
-fn draw_one(
+/// A random bin for every unit, fitted to `goal`.
+pub(super) fn draw_one(
     explorer: &Explorer<'_, '_>,
     goal: &BudgetSet,
     rng: &mut ChaCha8Rng,
-) -> Result<Channels, SearchError> {
+) -> Result<Vec<usize>, SearchError> {
+    let bins = explorer.graph().units.iter().map(|u| rng.random_range(0..u.bins.len())).collect();
+    fit(explorer, goal, bins, rng)
+}
+
+/// Shrinks random units until the goal holds, and lets random ones grow into the band below it.
+pub(super) fn fit(
+    explorer: &Explorer<'_, '_>,
+    goal: &BudgetSet,
+    mut bins: Vec<usize>,
+    rng: &mut ChaCha8Rng,
+) -> Result<Vec<usize>, SearchError> {
     let graph = explorer.graph();
-    let mut bins: Vec<usize> = graph.units.iter().map(|u| rng.random_range(0..u.bins.len())).collect();
     let mut cost = explorer.price(&channels(graph, &bins))?;
     while !goal.is_met_by(&cost) {
         let shrinkable: Vec<usize> = (0..bins.len()).filter(|&u| bins[u] > 0).collect();
@@ -89,9 +101,10 @@ fn draw_one(
             growable.remove(choice);
         }
     }
-    Ok(channels(graph, &bins))
+    Ok(bins)
 }
 
-fn channels(graph: &Graph, bins: &[usize]) -> Channels {
+/// The channels of one bin per unit.
+pub(super) fn channels(graph: &Graph, bins: &[usize]) -> Channels {
     Channels(graph.units.iter().zip(bins).map(|(unit, &bin)| unit.bins[bin]).collect())
 }

@@ -7,9 +7,11 @@ use std::str::FromStr;
 
 /// How channels are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Strategy {
-    /// Greedy slimming under the budgets themselves.
+    /// The best sum of the units' own divergences under the budgets, exactly.
+    Dp,
+    /// Greedy slimming by top-1 accuracy under the budgets themselves.
     Autoslim,
     /// One width ratio for all units.
     Uniform,
@@ -17,6 +19,16 @@ pub enum Strategy {
     Random,
     /// Greedy slimming to the same share of MACs where latency is limited: what a user without a table can do.
     Flops,
+    /// As `autoslim`, by cross-entropy.
+    GreedyLoss,
+    /// As `autoslim`, by divergence from the widest subnet.
+    GreedyKl,
+    /// Greedy slimming by divergence for each unit of latency that is saved.
+    GreedyLatency,
+    /// Mutations and crossings of random networks that use up the budget, by divergence.
+    Evolution,
+    /// As `dp`, with the same share of MACs where latency is limited.
+    MacsDp,
 }
 
 /// A name that no strategy has.
@@ -29,16 +41,38 @@ pub struct UnknownStrategy {
 
 impl Strategy {
     /// All of them.
-    pub const ALL: [Strategy; 4] = [Strategy::Autoslim, Strategy::Uniform, Strategy::Random, Strategy::Flops];
+    pub const ALL: [Strategy; 10] = [
+        Strategy::Dp,
+        Strategy::Autoslim,
+        Strategy::Uniform,
+        Strategy::Random,
+        Strategy::Flops,
+        Strategy::GreedyLoss,
+        Strategy::GreedyKl,
+        Strategy::GreedyLatency,
+        Strategy::Evolution,
+        Strategy::MacsDp,
+    ];
 
     /// As it is written in `edgeslim.toml` and in records.
     pub const fn name(self) -> &'static str {
         match self {
+            Strategy::Dp => "dp",
             Strategy::Autoslim => "autoslim",
             Strategy::Uniform => "uniform",
             Strategy::Random => "random",
             Strategy::Flops => "flops",
+            Strategy::GreedyLoss => "greedy-loss",
+            Strategy::GreedyKl => "greedy-kl",
+            Strategy::GreedyLatency => "greedy-latency",
+            Strategy::Evolution => "evolution",
+            Strategy::MacsDp => "macs-dp",
         }
+    }
+
+    /// Whether it limits MACs where the user limits latency, so that what it finds may miss that.
+    pub const fn limits_macs(self) -> bool {
+        matches!(self, Strategy::Flops | Strategy::MacsDp)
     }
 }
 
@@ -60,6 +94,7 @@ impl FromStr for Strategy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use reports::figures::accuracy_latency::STRATEGIES;
 
     #[test]
     fn names_parse_to_their_strategies_and_equal_those_in_records() {
@@ -67,6 +102,7 @@ mod tests {
             assert_eq!(strategy.name().parse(), Ok(strategy));
             assert_eq!(serde_json::to_value(strategy).unwrap(), strategy.name());
         }
+        assert_eq!(Strategy::ALL.map(Strategy::name), STRATEGIES, "charts draw each in its own way");
     }
 
     #[test]
@@ -74,7 +110,8 @@ mod tests {
         let error = "autoslm".parse::<Strategy>().unwrap_err().to_string();
         assert_eq!(
             error,
-            "no strategy is called `autoslm` (did you mean `autoslim`?); there are: autoslim, uniform, random, flops"
+            "no strategy is called `autoslm` (did you mean `autoslim`?); there are: dp, autoslim, uniform, \
+             random, flops, greedy-loss, greedy-kl, greedy-latency, evolution, macs-dp"
         );
     }
 }

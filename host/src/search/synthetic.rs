@@ -1,8 +1,11 @@
 //! Problems with a known answer, for the tests of the strategies.
 
-use super::problem::{AccuracyModel, Cost, CostModel, Estimate, Price, Problem};
+use super::parts::choices;
+use super::problem::{AccuracyModel, Cost, CostModel, Estimate, Load, Part, Price, Problem};
 use super::{BudgetSet, Hooks, Options, Progress, SearchError, Strategy, Trace, search};
-use crate::network::{Channels, Graph, Shape, Unit};
+use crate::network::{Channels, Graph, Shape, Unit, all_specs};
+use cost_tables::price::Prices;
+use cost_tables::table::{CostTable, Entry, Provenance};
 use reports::record::{Budget, Resource};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,27 +28,53 @@ pub fn units(bins: &[&[usize]]) -> Graph {
 
 /// Every choice of bins.
 pub fn all_networks(graph: &Graph) -> Vec<Channels> {
-    let mut all = vec![vec![]];
-    for unit in &graph.units {
-        all = all
-            .iter()
-            .flat_map(|head: &Vec<usize>| unit.bins.iter().map(|&bin| [head.clone(), vec![bin]].concat()))
-            .collect();
-    }
-    all.into_iter().map(Channels).collect()
+    choices(graph, &(0..graph.units.len()).collect::<Vec<_>>()).collect()
 }
 
-/// Costs by a formula.
-pub struct Costs<F>(pub F);
+/// Costs by a formula; one part holds them all.
+pub struct Costs<'a, F>(pub &'a Graph, pub F);
 
-impl<F: Fn(&[usize]) -> Cost> CostModel for Costs<F> {
+impl<F: Fn(&[usize]) -> Cost> CostModel for Costs<'_, F> {
     fn cost(&self, channels: &Channels) -> anyhow::Result<Cost> {
-        Ok((self.0)(&channels.0))
+        Ok((self.1)(&channels.0))
     }
 
     fn latency_unit(&self) -> &str {
         "cycles"
     }
+
+    fn parts(&self) -> anyhow::Result<Vec<Part>> {
+        let load = |channels: Channels| {
+            let cost = (self.1)(&channels.0);
+            let latency = cost.amount(Resource::Latency);
+            Load { latency, flash: cost.flash, macs: cost.macs, ram: cost.ram }
+        };
+        let loads = all_networks(self.0).into_iter().map(load).collect();
+        Ok(vec![Part { units: (0..self.0.units.len()).collect(), loads }])
+    }
+}
+
+/// What `parts` take together for some channels.
+pub fn summed(graph: &Graph, parts: &[Part], channels: &Channels) -> Load {
+    let load = |part: &Part| {
+        let bins = |unit: usize| &graph.units[unit].bins;
+        let bin = |unit: usize| bins(unit).iter().position(|&bin| bin == channels.0[unit]).unwrap();
+        part.loads[part.units.iter().fold(0, |idx, &unit| idx * bins(unit).len() + bin(unit))]
+    };
+    parts.iter().map(load).sum()
+}
+
+/// Prices of every layer of `graph` that no formula explains, some of them uncertain.
+pub fn random_prices(graph: &Graph) -> Prices {
+    let mut table = CostTable::new(Provenance { unit: "cycles".into(), ..Provenance::default() });
+    for spec in all_specs(graph).unwrap() {
+        let digest = blake3::hash(spec.to_string().as_bytes());
+        let noise = u64::from(digest.as_bytes()[0]);
+        let ticks = 100 + spec.macs() + spec.macs() * noise / 500;
+        let entry = Entry { cold: ticks, n_calls: 1, samples: vec![ticks, ticks, ticks + noise % 9] };
+        table.insert(spec, entry).unwrap();
+    }
+    Prices::new(&table)
 }
 
 /// An exact latency, equal to every other amount.
@@ -92,6 +121,20 @@ impl<F: Fn(&[usize]) -> f64> AccuracyModel for Formula<F> {
 
 /// Runs a search that goes on from `earlier`; `saved` gets each saved trace as JSON.
 pub fn run<F: Fn(&[usize]) -> f64>(
+    problem: (&Graph, &dyn CostModel),
+    formula: &mut Formula<F>,
+    strategy: Strategy,
+    budgets: &[BudgetSet],
+    earlier: &[Trace],
+    saved: &mut Vec<Vec<u8>>,
+) -> Result<Trace, SearchError> {
+    let options = Options { random_candidates: 20, evolution_candidates: 60, ..Options::default() };
+    run_with(&options, problem, formula, strategy, budgets, earlier, saved)
+}
+
+/// As [`run`], with these options.
+pub fn run_with<F: Fn(&[usize]) -> f64>(
+    options: &Options,
     (graph, costs): (&Graph, &dyn CostModel),
     formula: &mut Formula<F>,
     strategy: Strategy,
@@ -111,8 +154,7 @@ pub fn run<F: Fn(&[usize]) -> f64>(
         Ok(())
     };
     let hooks = Hooks { stop: &stop, save: &mut save, watch: &mut watch };
-    let options = Options { random_candidates: 20, ..Options::default() };
-    search(&mut problem, strategy, budgets, &options, earlier, hooks)
+    search(&mut problem, strategy, budgets, options, earlier, hooks)
 }
 
 /// As [`run`], to the end and from the start.

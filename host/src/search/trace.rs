@@ -17,6 +17,22 @@ pub struct Visit {
     pub estimate: Option<Estimate>,
 }
 
+/// What a strategy answers to one set of budgets.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Answer {
+    /// Index of the visit.
+    pub visit_idx: usize,
+    /// As [`Found::gap`].
+    pub gap: Option<f64>,
+}
+
+impl Answer {
+    /// Of a strategy that proves nothing.
+    pub(super) fn unproven(visit_idx: usize) -> Answer {
+        Answer { visit_idx, gap: None }
+    }
+}
+
 /// The answer to one set of budgets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Found {
@@ -28,8 +44,12 @@ pub struct Found {
     pub cost: Cost,
     /// How well it answers as a part of the supernet; retrained it answers better.
     pub estimate: Estimate,
-    /// Whether `cost` holds `budgets`; only [`Strategy::Flops`] finds networks that may not.
+    /// Whether `cost` holds `budgets`; it may not where [`Strategy::limits_macs`].
     pub meets: bool,
+    /// By how much at most its sum of the units' divergences is above the least under the budgets, nats: 0 if it is proven the
+    /// best. `None` of strategies that prove nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap: Option<f64>,
 }
 
 /// Every candidate that a search visited: enough to resume it and to draw it.

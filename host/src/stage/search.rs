@@ -24,6 +24,7 @@ use anyhow::{Result, bail};
 use cost_tables::price::Prices;
 use cost_tables::table::CostTable;
 use reports::record::{Budget, Resource, VerifyRound, load, save};
+use std::time::Instant;
 
 /// Searches in a row that a correction may ask for.
 const MAX_ROUNDS: usize = 3;
@@ -64,8 +65,8 @@ pub(super) fn check_budgets(ctx: &Context) -> Result<()> {
     let smallest = costs.cost(&ctx.graph.smallest())?.amount(Resource::Latency);
     let clear = |b: &Budget| b.resource != Resource::Latency || smallest > CLEARLY_OVER * b.limit;
     budgets.iter_mut().for_each(|set| set.0.retain(clear));
-    // FLOPs' budgets are not these.
-    for strategy in strategies.into_iter().filter(|&strategy| strategy != Strategy::Flops) {
+    // Those that limit MACs have other budgets.
+    for strategy in strategies.into_iter().filter(|&strategy| !strategy.limits_macs()) {
         check_possible(&ctx.graph, &costs, strategy, &budgets)?;
     }
     Ok(())
@@ -173,7 +174,8 @@ fn in_rounds(
         }
         found.rounds.extend(found.candidates.iter().filter_map(|c| told(round, c)));
         // What was searched by MACs may miss a latency: that is what it shows.
-        let missed = found.candidates.iter().filter(|c| !c.meets && c.strategy != Strategy::Flops.name());
+        let by_latency = |c: &&Candidate| c.strategy.parse().is_ok_and(|s: Strategy| !s.limits_macs());
+        let missed = found.candidates.iter().filter(|c| !c.meets).filter(by_latency);
         let factors = missed.filter_map(|c| Some(c.latency_measured? / c.cost.latency?.high));
         let Some(factor) = factors.reduce(f64::max) else { break };
         if round == MAX_ROUNDS {
@@ -201,6 +203,7 @@ fn full(costs: &TableCosts<'_>, ctx: &Context, accuracy: &mut SupernetAccuracy<'
         channels,
         latency_measured: None,
         meets: true,
+        gap: None,
     })
 }
 
@@ -224,6 +227,7 @@ fn candidates(
             estimate: found.estimate,
             latency_measured: None,
             meets: found.meets,
+            gap: found.gap,
         }));
     }
     Ok(candidates)
@@ -239,10 +243,12 @@ fn strategy_trace(
     let path = |strategy: Strategy| ctx.dir.path("search").join(format!("{strategy}.json"));
     let earlier: Vec<Trace> = Strategy::ALL.into_iter().filter_map(|s| load(&path(s)).ok()).collect();
     let bar = ctx.ui.bar("search", 1000);
+    let (began, mut n_new) = (Instant::now(), 0);
     let hooks = Hooks {
         stop: &ctx.stop,
         save: &mut |trace| Ok(save(trace, &path(strategy))?),
         watch: &mut |progress| {
+            n_new = progress.n_new;
             bar.set_position((progress.done * 1000.0) as u64);
             let accuracy = progress.visit.estimate.map_or(0.0, |e| 100.0 * e.accuracy);
             bar.set_message(format!("{strategy}: {} estimates, {accuracy:.1} %", progress.n_estimates));
@@ -250,6 +256,7 @@ fn strategy_trace(
     };
     let trace = run_search(problem, strategy, budgets, &Options::default(), &earlier, hooks)?;
     bar.finish_and_clear();
+    ctx.ui.say(format!("search: {strategy}: {n_new} new estimates, {:.1} s", began.elapsed().as_secs_f64()));
     Ok(trace)
 }
 

@@ -145,8 +145,24 @@ pub fn draw(data: &Data, path: &Path) -> Result<(), ChartError> {
     })
 }
 
+/// Strategies in the order of their colours and marks, so that one looks the same in every run.
+pub const STRATEGIES: [&str; 10] = [
+    "dp",
+    "autoslim",
+    "uniform",
+    "random",
+    "flops",
+    "greedy-loss",
+    "greedy-kl",
+    "greedy-latency",
+    "evolution",
+    "macs-dp",
+];
+
 fn entry(i: usize, name: &str) -> (String, RGBColor, Marker) {
-    let (color, marker) = if name == "full" { (BLACK, Marker::Diamond) } else { look(i) };
+    let known = STRATEGIES.iter().position(|strategy| *strategy == name);
+    let look = || look(known.unwrap_or(STRATEGIES.len() + i));
+    let (color, marker) = if name == "full" { (BLACK, Marker::Diamond) } else { look() };
     (name.into(), color, marker)
 }
 
@@ -185,6 +201,14 @@ mod tests {
         run.candidates[0].seeds = [0.4, 0.7].map(|a| example::seed(1, a)).to_vec();
         let point = series(&run).unwrap().strategies[0].points[0].clone();
         assert_eq!((point.low, point.accuracy, point.high), (0.4, 0.5, 0.7));
+    }
+
+    #[test]
+    fn no_two_strategies_look_alike() {
+        let entries = ["full"].into_iter().chain(STRATEGIES).map(|name| entry(0, name));
+        let looks: Vec<_> = entries.map(|(_, color, marker)| (color, marker)).collect();
+        assert!((1..looks.len()).all(|i| !looks[..i].contains(&looks[i])), "{looks:?}");
+        assert_eq!(entry(3, "dp"), entry(0, "dp"));
     }
 
     #[test]

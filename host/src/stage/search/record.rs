@@ -40,6 +40,9 @@ pub struct Candidate {
     pub latency_measured: Option<f64>,
     /// Whether all budgets hold, the latency as measured.
     pub meets: bool,
+    /// As [`Found::gap`](crate::search::Found::gap).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap: Option<f64>,
 }
 
 impl SearchRecord {
