@@ -152,7 +152,7 @@ pub enum Command {
     /// Chooses channels under budgets: search.json.
     #[command(
         after_help = "Examples:\n  edgeslim search --run runs/first\n  edgeslim search --run runs/first --latency 40% --ram 20kB\n  \
-                            edgeslim search --run runs/first --strategy autoslim --latency 3.5M\n\n  \
+                            edgeslim search --run runs/first --strategy dp --strategy autoslim --latency 3.5M\n\n  \
                             edgeslim search --run runs/first --budget \"latency 40% and ram 20kB\"\n\nEach flag is a budget of its own: \
                             a network is found for each."
     )]
@@ -164,7 +164,7 @@ pub enum Command {
     #[command(after_help = "Example:\n  edgeslim quantize --run runs/first")]
     Quantize,
     /// Writes a candidate's model to the board.
-    #[command(after_help = "Example:\n  edgeslim deploy autoslim-latency-50% --run runs/first")]
+    #[command(after_help = "Example:\n  edgeslim deploy dp-latency-50% --run runs/first")]
     Deploy {
         /// The candidate's name in search.json.
         candidate: String,
@@ -255,7 +255,7 @@ pub struct SearchArgs {
     /// Budgets that must hold at once: `latency 40% and ram 20kB`.
     #[arg(long, value_name = "BUDGETS")]
     pub budget: Vec<String>,
-    /// `autoslim`, `uniform`, `random` or `flops`.
+    /// `dp`, `autoslim`, `uniform`, `random`, `flops`, `greedy-loss`, `greedy-kl`, `greedy-latency`, `evolution` or `macs-dp`.
     #[arg(long, value_name = "NAME")]
     pub strategy: Vec<String>,
 }
