@@ -295,3 +295,23 @@ fn deep_networks_are_solved_to_a_small_gap() {
         }
     }
 }
+
+#[test]
+fn a_sweep_takes_a_tenth_of_the_estimates_of_a_descent_where_there_are_ten_units() {
+    for name in ["mobilenet-v1-tiny", "mobilenet-v1", "resnet-20"] {
+        let graph = zoo::network(name, Shape { h: 32, w: 32, c: 3 }, 10, zoo::ZooOptions::default()).unwrap();
+        let prices = random_prices(&graph);
+        let costs = TableCosts::new(&graph, &prices, Capacity::UNLIMITED);
+        let accuracy = |c: &[usize]| 1.0 - c.iter().map(|&c| 1.0 / c as f64).sum::<f64>();
+        let goals = [0.1, 0.4].map(|share| goal(&costs, &graph, [Some(share), None, None]));
+        let [sweep, descent] = [Strategy::Dp, Strategy::Autoslim].map(|strategy| {
+            let mut formula = Formula::new(accuracy);
+            let options = Options::default();
+            run_with(&options, (&graph, &costs), &mut formula, strategy, &goals, &[], &mut vec![]).unwrap();
+            formula.n_taken
+        });
+        println!("{name}: {} units, {sweep} estimates, {descent} of autoslim", graph.units.len());
+        assert!(graph.units.len() < 10 || sweep * 10 <= descent, "{name}: {sweep} and {descent}");
+        assert!(sweep * 5 <= descent, "{name}: {sweep} and {descent}");
+    }
+}
