@@ -177,6 +177,7 @@ mod tests {
         let training = Training {
             system: &System::Nonuniform(Sandwich::default()),
             recipe: &RECIPE,
+            section: "train",
             augment: Augment::FlipShift,
             data: &train_split,
             normalisation: &normalisation,

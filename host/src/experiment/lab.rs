@@ -237,6 +237,7 @@ impl Lab {
         let engine = engine::open(graph.clone(), params, self.threads, DType::F32)?;
         let recipe = self.recipe();
         let training = Training {
+            section: "train",
             system,
             recipe: &recipe,
             augment: Augment::FlipShift,

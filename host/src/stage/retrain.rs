@@ -3,7 +3,7 @@
 
 use super::Context;
 use super::search::SearchRecord;
-use super::train::fit;
+use super::train::{Asked, fit};
 use crate::network::Channels;
 use crate::run::Stage;
 use crate::train::checkpoint::save_switch;
@@ -67,7 +67,7 @@ fn singly(
             let what = format!("retrain {}/{}", i + 1, subnets.len());
             let system = System::INet(channels.clone().into());
             let engine = ctx.engine(system.n_switches(), seed)?;
-            let epochs = fit(ctx, &*engine, &what, &system, &ctx.config.retrain.recipe, seed, &path)?;
+            let epochs = fit(ctx, &*engine, &training(ctx, &what, &system, seed), &path)?;
             let training = TrainingRecord { name: of_seed(found.names_of(channels)[0], seed, seeds), epochs };
             trainings.push(Retraining { subnets: vec![channels.clone()], seed, training });
         }
@@ -84,7 +84,7 @@ fn jointly(ctx: &Context, subnets: &[Channels], seeds: &[u64]) -> Result<Vec<Ret
     for &seed in seeds {
         let engine = ctx.engine(system.n_switches(), seed)?;
         let path = ctx.dir.path(&format!("subnets/jointly-seed-{seed}.safetensors"));
-        let epochs = fit(ctx, &*engine, "retrain", &system, &ctx.config.retrain.recipe, seed, &path)?;
+        let epochs = fit(ctx, &*engine, &training(ctx, "retrain", &system, seed), &path)?;
         for (switch, channels) in subnets.iter().enumerate() {
             save_switch(&weights_path(ctx, channels, seed), &ctx.graph, engine.params(), switch)?;
         }
@@ -92,6 +92,10 @@ fn jointly(ctx: &Context, subnets: &[Channels], seeds: &[u64]) -> Result<Vec<Ret
         trainings.push(Retraining { subnets: subnets.to_vec(), seed, training });
     }
     Ok(trainings)
+}
+
+fn training<'a>(ctx: &'a Context, what: &'a str, system: &'a System, seed: u64) -> Asked<'a> {
+    Asked { what, section: "retrain", system, recipe: &ctx.config.retrain.recipe, seed }
 }
 
 fn of_seed(name: &str, seed: u64, seeds: &[u64]) -> String {

@@ -9,7 +9,7 @@ use crate::run::Stage;
 use crate::train::{
     self, Calibration, Networks, Progress, System, TrainError, Training, Validation, evaluate_widths,
 };
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use indicatif::HumanBytes;
 use reports::record::{self, EpochRecord, TrainRecord, TrainingRecord, WidthRecord};
 use std::path::{Path, PathBuf};
@@ -27,8 +27,9 @@ pub fn train(ctx: &Context) -> Result<()> {
     let outputs = outputs(ctx);
     let outcome = ctx.dir.stage(&stage(&asked(ctx)?, &outputs), || {
         let engine = ctx.engine(system.n_switches(), config.seed)?;
-        let (recipe, seed) = (&config.train.recipe, config.seed);
-        let epochs = fit(ctx, &*engine, "train", system, recipe, seed, &outputs[0])?;
+        let seed = config.seed;
+        let asked = Asked { what: "train", section: "train", system, recipe: &config.train.recipe, seed };
+        let epochs = fit(ctx, &*engine, &asked, &outputs[0])?;
         let calibration = calibration(ctx);
         let record = TrainRecord {
             system: system.name().into(),
@@ -107,16 +108,28 @@ fn widths(ctx: &Context, engine: &dyn Engine, calibration: Calibration<'_>) -> R
     widths.iter().zip(found).map(describe).collect()
 }
 
+/// A training of a stage.
+pub(super) struct Asked<'a> {
+    /// What its live line says.
+    pub what: &'a str,
+    /// As [`Training::section`].
+    pub section: &'static str,
+    /// What is trained.
+    pub system: &'a System,
+    /// How.
+    pub recipe: &'a Recipe,
+    /// As [`Training::seed`].
+    pub seed: u64,
+}
+
 /// One training with a live line; a checkpoint of another training is moved to `….previous`.
 pub(super) fn fit(
     ctx: &Context,
     engine: &dyn Engine,
-    what: &str,
-    system: &System,
-    recipe: &Recipe,
-    seed: u64,
+    asked: &Asked<'_>,
     checkpoint: &Path,
 ) -> Result<Vec<EpochRecord>> {
+    let Asked { what, section, system, recipe, seed } = *asked;
     let validation = Validation {
         images: &ctx.data.search,
         every: recipe.epochs.div_ceil(VALIDATIONS),
@@ -126,6 +139,7 @@ pub(super) fn fit(
     let training = Training {
         system,
         recipe,
+        section,
         augment: if ctx.config.data.augment { Augment::FlipShift } else { Augment::None },
         data: &ctx.data.train,
         normalisation: &ctx.data.normalisation,
@@ -155,5 +169,5 @@ pub(super) fn fit(
         result = train::train(engine, &training, Some(checkpoint), &ctx.stop, &mut watch);
     }
     bar.finish_and_clear();
-    result.with_context(|| what.to_owned())
+    Ok(result?)
 }

@@ -202,7 +202,9 @@ fn bytes_tensor(bytes: Vec<u8>) -> candle_core::Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{CandleEngine, Engine as _, Mode};
     use crate::network::{Shape, zoo};
+    use crate::train::tests::{batch, tiny_engine};
 
     const WHOLE: Expected<'_> = Expected { identity: "this", epochs: 3, steps: 5 };
 
@@ -247,6 +249,26 @@ mod tests {
         let bytes = saved(&state(0, usize::MAX), |_| ());
         let (params, mut sgd) = network(2);
         assert!(matches!(restore(&bytes, &params, &mut sgd, WHOLE), Err(Refused::Damaged(_))));
+    }
+
+    #[test]
+    fn a_saved_switch_answers_by_itself_as_it_did_among_the_others() {
+        let (joint, own) = (tiny_engine(3), tiny_engine(1));
+        for (i, (_, var)) in joint.params().vars().into_iter().enumerate() {
+            var.set(&var.affine(1.0, 0.1 * i as f64).unwrap()).unwrap();
+        }
+        let dir = tempfile::tempdir().unwrap();
+        save_switch(&dir.path().join("c"), joint.graph(), joint.params(), 1).unwrap();
+        restore_weights(&std::fs::read(dir.path().join("c")).unwrap(), own.params()).unwrap();
+        let ((images, _), channels) = (batch(), joint.graph().smallest());
+        joint.set_switch(1).unwrap();
+        let logits = |engine: &CandleEngine| {
+            engine.logits(&images, &channels, Mode::Train).unwrap().to_vec2::<f32>().unwrap()
+        };
+        assert_eq!(logits(&joint), logits(&own));
+        joint.set_switch(2).unwrap();
+        assert_ne!(logits(&joint), logits(&own));
+        assert!(save_switch(&dir.path().join("d"), joint.graph(), joint.params(), 3).is_err());
     }
 
     #[test]

@@ -28,8 +28,8 @@ fn told(kept: &Option<Kept>) -> String {
 pub enum TrainError {
     /// The loss or a weight is no number any more; the last checkpoint before that is kept.
     #[error(
-        "epoch {epoch}, step {step}: the loss or a weight is not finite; {}; lower its learning rate ({peak}) and run it \
-         again, which starts anew",
+        "epoch {epoch}, step {step}: the loss or a weight is not finite; {}; lower {section}.learning_rate ({peak}) in \
+         edgeslim.toml and run it again, which starts anew",
         told(kept)
     )]
     NotFinite {
@@ -39,6 +39,8 @@ pub enum TrainError {
         step: usize,
         /// The recipe's learning rate.
         peak: f64,
+        /// Where the recipe is written.
+        section: &'static str,
         /// What is left; `None` before the first checkpoint.
         kept: Option<Kept>,
     },

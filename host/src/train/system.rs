@@ -77,15 +77,12 @@ impl System {
         }
     }
 
-    /// The network whose errors in training are counted: that of most multiply-accumulates, with its switch.
-    pub fn largest(&self, graph: &Graph) -> (usize, Channels) {
+    /// The network whose errors in training are counted: that of most multiply-accumulates.
+    pub fn largest(&self, graph: &Graph) -> Width {
         match self {
-            System::INet(width) => (0, width.channels.clone()),
-            System::SNet(switches) => {
-                let place = switches.largest(graph);
-                (switches.batch_norm.switch(place), switches.widths[place].channels.clone())
-            }
-            System::UsNet(_) | System::Nonuniform(_) => (0, graph.widest()),
+            System::INet(width) => width.clone(),
+            System::SNet(switches) => switches.widths[switches.largest(graph)].clone(),
+            System::UsNet(_) | System::Nonuniform(_) => graph.widest().into(),
         }
     }
 
@@ -97,11 +94,18 @@ impl System {
             System::SNet(switches) => switches.widths.clone(),
             System::UsNet(_) | System::Nonuniform(_) => {
                 let [least, largest] = graph.ratios();
-                let inside = (1..).map(|i| f64::from(i) * RATIO_STEP).skip_while(|&ratio| ratio <= least);
-                let inside = inside.take_while(|&ratio| ratio < largest);
-                let ratios = std::iter::once(least).chain(inside).chain([largest]);
-                let mut widths: Vec<Width> = ratios.map(|ratio| Width::of_ratio(graph, ratio)).collect();
-                widths.dedup_by(|a, b| a.channels == b.channels);
+                let steps =
+                    |step: f64| (1..).map(move |i| f64::from(i) * step).take_while(move |&r| r <= largest);
+                let inside = |step: f64| steps(step).filter(move |&ratio| ratio >= least);
+                let mut widths: Vec<Width> = Vec::new();
+                // Of ratios that give the same network the papers' names it.
+                for ratio in inside(2.0 * RATIO_STEP).chain([least, largest]).chain(inside(RATIO_STEP)) {
+                    let width = Width::of_ratio(graph, ratio);
+                    if widths.iter().all(|other| other.channels != width.channels) {
+                        widths.push(width);
+                    }
+                }
+                widths.sort_by(|a, b| a.ratio.partial_cmp(&b.ratio).expect("ratios are numbers"));
                 widths
             }
         }
@@ -153,7 +157,7 @@ mod tests {
         let channels: Vec<&Channels> = widths.iter().map(|width| &width.channels).collect();
         assert_eq!((channels[0], channels[channels.len() - 1]), (&graph.smallest(), &graph.widest()));
         for ratio in [0.25, 0.5, 0.75, 1.0] {
-            assert!(channels.contains(&&graph.at_ratio(ratio)), "{ratio}");
+            assert!(widths.contains(&Width::of_ratio(&graph, ratio)), "{ratio}");
         }
         assert!(widths.windows(2).all(|pair| pair[0].ratio < pair[1].ratio), "{widths:?}");
     }
@@ -163,8 +167,8 @@ mod tests {
         let graph = graph(1.0);
         let widths = [0.25, 1.0, 0.5].map(|ratio| Width::of_ratio(&graph, ratio)).to_vec();
         let system = |batch_norm| System::SNet(Switches { batch_norm, ..Switches::of(widths.clone()) });
-        assert_eq!(system(BatchNorm::Switchable).largest(&graph), (1, graph.full()));
-        assert_eq!(system(BatchNorm::Naive).largest(&graph), (0, graph.full()));
+        assert_eq!(system(BatchNorm::Switchable).largest(&graph), widths[1]);
+        assert_eq!(system(BatchNorm::Naive).largest(&graph), widths[1]);
         assert_eq!(system(BatchNorm::Switchable).n_switches(), 3);
         assert_eq!(system(BatchNorm::Naive).n_switches(), 1);
     }

@@ -6,10 +6,7 @@ use super::plain::plain_step;
 use super::sandwich::{random_ratio, random_subnet, sandwich_step};
 use super::schedule::cosine_with_warm_up;
 use super::switches::switches_step;
-use super::{
-    Calibration, NesterovSgd, SgdParams, Step, System, TrainError, evaluate, evaluate_widths, recalibrate_on,
-    smooth_labels,
-};
+use super::{Calibration, NesterovSgd, SgdParams, Step, System, TrainError, evaluate_widths, smooth_labels};
 use crate::config::Recipe;
 use crate::dataset::{Augment, Normalisation, SearchSplit, TrainSplit, one_hot};
 use crate::engine::Engine;
@@ -57,6 +54,8 @@ pub struct Training<'a> {
     pub system: &'a System,
     /// How.
     pub recipe: &'a Recipe,
+    /// Where the recipe is written in `edgeslim.toml`, for errors: `train` or `retrain`.
+    pub section: &'static str,
     /// What happens to the images.
     pub augment: Augment,
     /// The images.
@@ -260,19 +259,18 @@ impl<'a> Run<'a> {
         let Some(Validation { images, recalibration_images, networks, .. }) = validation.filter(due) else {
             return Ok((None, vec![]));
         };
-        let (engine, graph) = (self.engine, self.engine.graph());
-        let (switch, largest) = system.largest(graph);
-        if networks == Networks::All {
-            let widths = system.widths(graph);
-            let calibration = Calibration { data, normalisation, n_images: recalibration_images };
-            let found = evaluate_widths(engine, system, &widths, images, calibration)?;
-            let accuracies: Vec<f64> = found.iter().map(|evaluation| evaluation.accuracy).collect();
-            let place = widths.iter().position(|width| width.channels == largest);
-            return Ok((place.map(|place| accuracies[place]), accuracies));
-        }
-        engine.set_switch(switch)?;
-        recalibrate_on(engine, &largest, data, normalisation, recalibration_images)?;
-        Ok((Some(evaluate(engine, &largest, images, normalisation)?.accuracy), vec![]))
+        let graph = self.engine.graph();
+        let largest = system.largest(graph);
+        let widths = match networks {
+            Networks::Largest => vec![largest.clone()],
+            Networks::All => system.widths(graph),
+        };
+        let calibration = Calibration { data, normalisation, n_images: recalibration_images };
+        let found = evaluate_widths(self.engine, system, &widths, images, calibration)?;
+        let of_largest = widths.iter().zip(&found).find(|(width, _)| width.channels == largest.channels);
+        let accuracy = of_largest.map(|(_, evaluation)| evaluation.accuracy);
+        let all = found.iter().filter(|_| networks == Networks::All).map(|evaluation| evaluation.accuracy);
+        Ok((accuracy, all.collect()))
     }
 
     /// Writes the checkpoint if one is asked for, unless a weight is no number.
@@ -293,9 +291,10 @@ impl<'a> Run<'a> {
     /// After the step that was done last.
     fn not_finite(&self) -> TrainError {
         let last = self.done().saturating_sub(1);
-        let peak = self.training.recipe.learning_rate;
+        let Training { recipe, section, .. } = *self.training;
+        let peak = recipe.learning_rate;
         let (epoch, step) = (last / self.steps + 1, last % self.steps + 1);
-        TrainError::NotFinite { epoch, step, peak, kept: self.kept.clone() }
+        TrainError::NotFinite { epoch, step, peak, section, kept: self.kept.clone() }
     }
 
     /// The images of the epoch under way, shuffled.
@@ -353,7 +352,7 @@ impl Pace<'_> {
 
 /// What two trainings must share for one to go on from the other's checkpoint.
 fn identity(engine: &dyn Engine, training: &Training<'_>) -> String {
-    let Training { system, recipe, augment, data, normalisation, seed, validation } = training;
+    let Training { system, recipe, augment, data, normalisation, seed, validation, section: _ } = training;
     let validation =
         validation.map(|v| (v.images.images().digest(), v.every, v.recalibration_images, v.networks));
     let images = data.images().digest();

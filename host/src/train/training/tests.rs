@@ -4,7 +4,7 @@ use crate::engine::{CandleEngine, CpuEngine, Params};
 use crate::network::zoo::{ZooOptions, network};
 use crate::network::{Graph, Shape};
 use crate::train::sandwich::Target;
-use crate::train::{BatchNorm, Sandwich, Switches, Width, test_logits};
+use crate::train::{BatchNorm, Sandwich, Switches, Width, evaluate, recalibrate_on, test_logits};
 use crate::verify::accuracy;
 use candle_core::{DType, Device};
 use std::path::PathBuf;
@@ -125,6 +125,7 @@ impl Setup {
             validation,
             system: &self.system,
             recipe: &self.recipe,
+            section: "train",
             augment: Augment::FlipShift,
             data: &self.train,
             normalisation: &self.normalisation,
@@ -217,6 +218,21 @@ fn parameters_of_another_number_of_switches_are_refused() {
 }
 
 #[test]
+fn every_switch_takes_memory_for_its_own_batch_norm() {
+    let memory = |n_switches| {
+        let params = Params::switchable(&graph(), n_switches, 1, &Device::Cpu, DType::F32).unwrap();
+        let n_values: usize = params.vars().iter().map(|(_, var)| var.elem_count()).sum();
+        let engine = CpuEngine::new(graph(), params, 1).unwrap();
+        (engine.training_memory(8).unwrap(), n_values)
+    };
+    let ([one, four], values) = ([memory(1).0, memory(4).0], memory(4).1 - memory(1).1);
+    assert!(
+        values > 0 && four - one == 3 * size_of::<f32>() * values,
+        "parameters, gradients and velocities"
+    );
+}
+
+#[test]
 fn smoothed_labels_train_other_weights() -> Outcome {
     let mut setup = Setup::new(smallest(), recipe(1, 0.1), 64);
     let (plain, smooth) = (engine(), engine());
@@ -261,7 +277,7 @@ fn validation_fills_the_accuracies_and_changes_no_weight() -> Outcome {
             assert_eq!(values(a)?, values(&b)?, "{name}");
         }
         assert!(silent.iter().all(|epoch| epoch.accuracy.is_none()));
-        let (_, channels) = setup.system.largest(&graph());
+        let channels = setup.system.largest(&graph()).channels;
         recalibrate_on(&with, &channels, &setup.train, &setup.normalisation, 64)?;
         let last = evaluate(&with, &channels, &setup.search, &setup.normalisation)?.accuracy;
         assert!(history[0].accuracy.is_none() && history[1].accuracy.is_some(), "{history:?}");
@@ -292,7 +308,7 @@ fn a_training_that_diverges_stops_and_keeps_the_last_checkpoint() -> Outcome {
     let path = setup.path("a");
     let told = format!("{} keeps the weights after 0 epochs and 1 steps", path.display());
     assert!(error.to_string().contains(&told), "{error}");
-    assert!(error.to_string().contains("lower its learning rate (1000"), "{error}");
+    assert!(error.to_string().contains("lower train.learning_rate (1000"), "{error}");
     assert!(std::fs::read(&path)? == kept);
     Ok(())
 }
@@ -301,7 +317,7 @@ fn a_training_that_diverges_stops_and_keeps_the_last_checkpoint() -> Outcome {
 fn a_training_that_diverges_before_its_first_checkpoint_says_that_there_is_none() {
     let setup = Setup::new(System::INet(graph().full().into()), recipe(2, 1e30), 64);
     let error = setup.run(&engine(), "a", &AtomicBool::new(false), &mut |_| ()).unwrap_err().to_string();
-    assert!(error.contains("no checkpoint was written before; lower its learning rate"), "{error}");
+    assert!(error.contains("no checkpoint was written before; lower train.learning_rate"), "{error}");
     assert!(!setup.path("a").exists());
 }
 
