@@ -9,7 +9,7 @@ use device_bench::infer;
 use device_bench::kernels::{KernelSet, scratch_bytes};
 use device_bench::model::Model;
 use device_bench::quant::{Clamp, Requant};
-use device_bench::{LayerSpec, Op};
+use device_bench::{LayerSpec, Op, Padding};
 
 /// `MultiplyByQuantizedMultiplier`, in exact 128-bit arithmetic with C's truncating division.
 fn multiply(x: i64, requant: Requant) -> i64 {
@@ -196,8 +196,24 @@ fn an_entry_of_a_selection_beyond_the_last_channel_means_the_last() {
 }
 
 #[test]
-fn layers_take_little_scratch() {
-    for spec in large_specs() {
+fn no_layer_takes_more_than_8_kib_of_scratch_and_one_in_groups_4_more() {
+    let channels = [1, 2, 3, 4, 63, 64, 65, 129, 156, 157, 340, 341, 513, 1023, 2048, 2049, 4097, 65535];
+    let kernels = [(1, 1), (1, 3), (3, 1), (3, 3), (5, 5), (7, 7), (1, 255), (255, 1)];
+    let mut specs = large_specs();
+    for (c_in, (kernel_h, kernel_w)) in channels.into_iter().flat_map(|c| kernels.map(|kernel| (c, kernel))) {
+        for padding in [Padding::NONE, Padding { top: kernel_h / 2, left: kernel_w / 2, ..Padding::NONE }] {
+            for c_out in [1, 127, 128, 129, 65535] {
+                let plane = (u16::from(kernel_h) + 1, u16::from(kernel_w) + 1);
+                let conv = LayerSpec::conv(plane.0, plane.1, c_in, c_out, 1, 1, padding);
+                let conv = LayerSpec { kernel_h, kernel_w, ..conv };
+                specs.extend([conv, LayerSpec::linear(c_in, c_out)]);
+                specs.push(LayerSpec { op: Op::Depthwise, c_out: c_in, ..conv });
+            }
+        }
+    }
+    specs.retain(|spec| spec.check().is_ok());
+    assert!(specs.len() > 2000);
+    for spec in specs {
         // A group's channels are put together in strips of 4 KiB.
         let most = if spec.op == Op::GroupedConv { 8192 + 4096 } else { 8192 };
         assert!(scratch_bytes(&spec) <= most, "{spec}: {} bytes", scratch_bytes(&spec));

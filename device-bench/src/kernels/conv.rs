@@ -7,11 +7,10 @@ use super::pack::{Runs, SAFE_ELEMENTS, run_words};
 use super::{KernelError, Layer, cast};
 use crate::layer::LayerSpec;
 
-/// What a layer may take of scratch. Padded windows of more than 1400 elements take more where channels are no multiple of
-/// four, as do kernel rows of kilobytes.
+/// What a layer may take of scratch.
 const SCRATCH_BYTES: usize = 8192;
 
-/// Channel pairs whose sums are kept then.
+/// Channel pairs whose sums are kept where patches come in pieces.
 const PAIRS: usize = 64;
 
 /// Bytes of the four pixels' words.
@@ -22,27 +21,34 @@ const SUM_BYTES: usize = 2 * 4 * PIXELS;
 
 /// Words of four patches, sums where patches come in pieces, and what stands for the edges.
 pub(super) const fn scratch_bytes(spec: &LayerSpec) -> usize {
-    let (words, edges) = (Runs::of(spec).words(), edge_bytes(spec));
-    let patches = words.saturating_mul(WORD_BYTES);
-    if words <= SAFE_ELEMENTS / 2 {
-        return patches + edges;
+    if Runs::of(spec).words() <= SAFE_ELEMENTS / 2 {
+        return whole_bytes(spec);
     }
     let pairs = (spec.c_out as usize).div_ceil(2);
-    let pieces = piece_words(edges) * WORD_BYTES + if pairs < PAIRS { pairs } else { PAIRS } * SUM_BYTES;
-    let whole = if fits(words, edges) { patches } else { 0 };
-    (if whole > pieces { whole } else { pieces }).saturating_add(edges)
+    let sums = if pairs < PAIRS { pairs } else { PAIRS } * SUM_BYTES;
+    let pieces = edge_bytes(spec, piece(spec)) + piece(spec).words() * WORD_BYTES + sums;
+    if fits(spec) && whole_bytes(spec) > pieces { whole_bytes(spec) } else { pieces }
 }
 
-/// Words of a pixel that are multiplied at once where a patch does not fit the scratch; even.
-const fn piece_words(edges: usize) -> usize {
-    const LEAST: usize = 32;
-    let words = (SCRATCH_BYTES.saturating_sub(PAIRS * SUM_BYTES + edges) / WORD_BYTES) & !1;
-    if words < LEAST { LEAST } else { words }
+/// Bytes for whole patches.
+const fn whole_bytes(spec: &LayerSpec) -> usize {
+    let runs = Runs::of(spec);
+    runs.words().saturating_mul(WORD_BYTES).saturating_add(edge_bytes(spec, runs))
 }
 
 /// Whether four whole patches fit the scratch.
-const fn fits(words: usize, edges: usize) -> bool {
-    words.saturating_mul(WORD_BYTES).saturating_add(edges) <= SCRATCH_BYTES
+const fn fits(spec: &LayerSpec) -> bool {
+    whole_bytes(spec) <= SCRATCH_BYTES
+}
+
+/// What is multiplied at once where a patch comes in pieces: a run, or as much of it as leaves room for its edges. A multiple of
+/// four elements.
+const fn piece(spec: &LayerSpec) -> Runs {
+    const ROOM: usize = SCRATCH_BYTES - PAIRS * SUM_BYTES;
+    let bytes_of_four = 2 * WORD_BYTES + edge_bytes(spec, Runs { n: 1, len: 4 });
+    let most = ROOM / bytes_of_four * 4;
+    let run = Runs::of(spec).len.saturating_add(3) & !3;
+    Runs { n: 1, len: if run < most { run } else { most } }
 }
 
 #[inline(never)]
@@ -54,12 +60,13 @@ pub(super) fn run<M: Micro>(
 ) -> Result<(), KernelError> {
     let spec = &layer.spec;
     let weights = cast::as_words(layer.weights).ok_or(KernelError::Shape)?;
-    let (edges, words) = scratch.split_at_mut_checked(edge_bytes(spec)).ok_or(KernelError::Scratch)?;
+    let runs = Runs::of(spec);
+    let in_pieces = runs.words() > SAFE_ELEMENTS / 2 && !(layer.sums_fit && fits(spec));
+    let at_once = if in_pieces { piece(spec) } else { runs };
+    let (edges, words) =
+        scratch.split_at_mut_checked(edge_bytes(spec, at_once)).ok_or(KernelError::Scratch)?;
     let words = cast::as_words_mut(words).ok_or(KernelError::Scratch)?;
-    let mut gather = Gather::new(layer, input, cast::as_i8_mut(edges));
-    let runs = gather.runs;
-    let in_pieces =
-        runs.words() > SAFE_ELEMENTS / 2 && !(layer.sums_fit && fits(runs.words(), edge_bytes(spec)));
+    let mut gather = Gather::new(layer, input, cast::as_i8_mut(edges), at_once);
 
     let c_out = layer.channels.len();
     let n_pixels = output.len() / c_out.max(1);
@@ -113,21 +120,24 @@ fn pointwise<M: Micro>(
     let (c_in, c_out) = (usize::from(layer.spec.c_in), layer.channels.len());
     let x = words.get_mut(..run_words(c_in) * PIXELS).ok_or(KernelError::Scratch)?;
     let n_pixels = output.len() / c_out.max(1);
-    for start in (0..n_pixels).step_by(PIXELS) {
-        let (first, n) = pixels_at(start, n_pixels);
-        let output = &mut output[first * c_out..][..n * c_out];
-        if n == 1 {
-            let x = &mut x[..run_words(c_in)];
-            M::widen1(&input[first * c_in..][..c_in], x);
-            multiply_one_by_one::<M, 1>(layer, x, weights, output);
-            continue;
-        }
+    let single = usize::from(n_pixels % PIXELS == 1);
+    for start in (0..n_pixels - single).step_by(PIXELS) {
+        // The last four are four too.
+        let first = start.min(n_pixels - PIXELS);
         let source = input[first * c_in..][..PIXELS * c_in].as_ptr();
         let rows = [0, 1, 2, 3].map(|pixel| source.wrapping_add(pixel * c_in));
         let windows = Windows { rows, lines: [0; PIXELS], len: c_in, n: 1 };
         // SAFETY: four pixels of `c_in` elements.
         unsafe { M::widen4(&windows, x, 0) };
-        multiply::<M>(layer, x, weights, output);
+        multiply::<M>(layer, x, weights, &mut output[first * c_out..][..PIXELS * c_out]);
+    }
+    if single == 1 {
+        let first = n_pixels - 1;
+        let source = input[first * c_in..][..c_in].as_ptr();
+        let windows = Windows { rows: [source; PIXELS], lines: [0; PIXELS], len: c_in, n: 1 };
+        // SAFETY: a pixel of `c_in` elements, four times.
+        unsafe { M::widen4(&windows, x, 0) };
+        multiply_one_by_one::<M>(layer, x, weights, &mut output[first * c_out..][..c_out]);
     }
     Ok(())
 }
@@ -136,7 +146,7 @@ fn pointwise<M: Micro>(
 #[inline(always)]
 fn multiply<M: Micro>(layer: &Layer<'_>, x: &[u32], weights: &[u32], output: &mut [i8]) {
     if output.len() < PIXELS * layer.channels.len() {
-        return multiply_one_by_one::<M, PIXELS>(layer, x, weights, output);
+        return multiply_one_by_one::<M>(layer, x, weights, output);
     }
     M::products4(x, weights, layer.channels, layer.output_zero, output);
     if !layer.scales_fast && !M::ANY_SCALE {
@@ -155,18 +165,13 @@ fn multiply_again<M: Micro>(layer: &Layer<'_>, x: &[u32], weights: &[u32], outpu
     }
 }
 
-/// Where there are less than four of `STEP` pixels.
+/// Where there are less than four pixels.
 #[inline(never)]
-fn multiply_one_by_one<M: Micro, const STEP: usize>(
-    layer: &Layer<'_>,
-    x: &[u32],
-    weights: &[u32],
-    output: &mut [i8],
-) {
+fn multiply_one_by_one<M: Micro>(layer: &Layer<'_>, x: &[u32], weights: &[u32], output: &mut [i8]) {
     let c_out = layer.channels.len();
-    for (pair, weights) in weights.chunks_exact((x.len() / STEP).max(1)).enumerate() {
+    for (pair, weights) in weights.chunks_exact((x.len() / PIXELS).max(1)).enumerate() {
         for (pixel, output) in output.chunks_exact_mut(c_out).enumerate() {
-            let sums = M::pair1::<STEP>(&x[pixel..], weights);
+            let sums = M::pair1::<PIXELS>(&x[pixel..], weights);
             for (c, (output, sum)) in (2 * pair..).zip(output[2 * pair..].iter_mut().zip(sums)) {
                 *output = finish::<M>(layer, c, sum);
             }
@@ -184,11 +189,12 @@ fn multiply_pieces<M: Micro>(
     output: &mut [i8],
 ) {
     let runs = gather.runs;
-    let words = piece_words(edge_bytes(&layer.spec));
-    let most = if layer.sums_fit { 2 * words } else { SAFE_ELEMENTS.min(2 * words) };
-    let (x, sums) = scratch.split_at_mut(words * PIXELS);
+    let piece = piece(&layer.spec);
+    let most = if layer.sums_fit { piece.len } else { SAFE_ELEMENTS.min(piece.len) };
+    let (x, sums) = scratch.split_at_mut(piece.words() * PIXELS);
     let (channels, finish) = (layer.channels, (layer.output_zero, layer.clamp));
     let n_pairs = channels.len().div_ceil(2);
+    let sums = &mut sums[..n_pairs.min(PAIRS) * 2 * PIXELS];
     for first in (0..n_pairs).step_by(PAIRS) {
         let pairs = first..n_pairs.min(first + PAIRS);
         sums.fill(0);

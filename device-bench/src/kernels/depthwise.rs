@@ -15,10 +15,13 @@ pub(super) const fn scratch_bytes(spec: &LayerSpec) -> usize {
     if planes > sums { planes } else { sums }
 }
 
+/// Channels whose sums are kept; layers of more go channel by channel, at several times the cost.
+const MOST_SUMS: usize = 2048;
+
 const fn n_sums(spec: &LayerSpec) -> usize {
     let Padding { top, bottom, left, right } = spec.padding;
     let padded = top as usize + bottom as usize + left as usize + right as usize;
-    if padded == 0 { 0 } else { spec.c_in as usize }
+    if padded == 0 || spec.c_in as usize > MOST_SUMS { 0 } else { spec.c_in as usize }
 }
 
 #[inline(never)]
@@ -29,7 +32,9 @@ pub(super) fn run<M: Micro>(
     scratch: &mut [u8],
 ) -> Result<(), KernelError> {
     let scratch = cast::as_words_mut(scratch).ok_or(KernelError::Scratch)?;
-    if M::depthwise(layer, input, output, scratch).is_none() {
+    let is_done = M::depthwise(layer, input, output, scratch).is_some();
+    let by_channel = !is_done && layer.channels.len() > MOST_SUMS;
+    if !is_done && !by_channel {
         let sums = scratch.get_mut(..n_sums(&layer.spec)).ok_or(KernelError::Scratch)?;
         let weights = cast::as_i8(layer.weights);
         if !sums.is_empty() {
@@ -45,8 +50,8 @@ pub(super) fn run<M: Micro>(
             window.run::<M>(layer, sums, output);
         });
     }
-    if !layer.scales_fast && !M::ANY_SCALE {
-        for c in (0..layer.channels.len()).filter(|&c| !layer.channels[c].is_fast()) {
+    if by_channel || (!layer.scales_fast && !M::ANY_SCALE) {
+        for c in (0..layer.channels.len()).filter(|&c| by_channel || !layer.channels[c].is_fast()) {
             run_again(layer, c, input, output);
         }
     }
@@ -54,7 +59,7 @@ pub(super) fn run<M: Micro>(
     Ok(())
 }
 
-/// Channel `c` of all pixels: its scale is not fast.
+/// Channel `c` of all pixels, whatever its scale.
 #[inline(never)]
 fn run_again(layer: &Layer<'_>, c: usize, input: &[i8], output: &mut [i8]) {
     let (channel, zero) = (&layer.channels[c], layer.input_zero[0]);

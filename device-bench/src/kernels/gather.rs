@@ -8,17 +8,16 @@ use crate::layer::{LayerSpec, Padding};
 /// Most stretches of a kernel row in which each of four windows stays on or off the plane: each enters and leaves it once.
 const STRETCHES: usize = 1 + 2 * PIXELS;
 
-/// Bytes for the plane's edges: where taps are whole words, a run of zero points; else four whole windows to put together.
-/// None without padding.
-pub(super) const fn edge_bytes(spec: &LayerSpec) -> usize {
+/// Bytes for the plane's edges, where `runs` of each window are widened at once: where taps are whole words, a run of zero
+/// points; else four windows to put together. None without padding.
+pub(super) const fn edge_bytes(spec: &LayerSpec, runs: Runs) -> usize {
     let Padding { top, bottom, left, right } = spec.padding;
-    let run = aligned(Runs::of(spec).len);
     if top as usize + bottom as usize + left as usize + right as usize == 0 {
         0
     } else if spec.c_in.is_multiple_of(4) {
-        run
+        aligned(runs.len)
     } else {
-        aligned(Runs::of(spec).len.saturating_mul(spec.kernel_h as usize).saturating_mul(PIXELS))
+        aligned(runs.len.saturating_mul(runs.n).saturating_mul(PIXELS))
     }
 }
 
@@ -42,25 +41,26 @@ pub(super) struct Gather<'a> {
     /// [`edge_bytes`].
     edges: &'a mut [i8],
     out_w: usize,
+    /// From row to row of the plane, bytes, for each window.
+    lines: [usize; PIXELS],
     /// The next pixel.
     next: (usize, usize),
     /// Input row and column of each window's first tap; beside the plane where there is padding.
     corners: [(i32, i32); PIXELS],
-    /// Each window's first tap, on the plane, or where it would be, or put together.
+    /// Each window's first tap, on the plane, or where it would be.
     starts: [*const i8; PIXELS],
-    /// From row to row of each window, bytes.
-    lines: [usize; PIXELS],
     /// Whether no window reaches above or below the plane.
     rows_inside: bool,
+    /// None where windows are to be put together.
     stretches: [Stretch; STRETCHES],
     n_stretches: usize,
 }
 
 impl<'a> Gather<'a> {
     /// - `input`: all of the layer's
-    /// - `edges`: [`edge_bytes`]
-    pub fn new(layer: &'a Layer<'_>, input: &'a [i8], edges: &'a mut [i8]) -> Gather<'a> {
-        assert!(input.len() == layer.spec.input_bytes() && edges.len() == edge_bytes(&layer.spec));
+    /// - `edges`: [`edge_bytes`] for `at_once`, the most of each window that is widened at once
+    pub fn new(layer: &'a Layer<'_>, input: &'a [i8], edges: &'a mut [i8], at_once: Runs) -> Gather<'a> {
+        assert!(input.len() == layer.spec.input_bytes() && edges.len() == edge_bytes(&layer.spec, at_once));
         let zero = layer.input_zero[0];
         edges.fill(zero);
         Gather {
@@ -70,10 +70,10 @@ impl<'a> Gather<'a> {
             zero,
             edges,
             out_w: usize::from(layer.spec.out_w()),
+            lines: [usize::from(layer.spec.in_w) * usize::from(layer.spec.c_in); PIXELS],
             next: (0, 0),
             corners: [(0, 0); PIXELS],
             starts: [core::ptr::null(); PIXELS],
-            lines: [0; PIXELS],
             rows_inside: true,
             stretches: [Stretch::default(); STRETCHES],
             n_stretches: 0,
@@ -110,13 +110,11 @@ impl<'a> Gather<'a> {
             }
         }
         self.next = (y, x);
-        self.lines = [usize::from(spec.in_w) * usize::from(spec.c_in); PIXELS];
         self.rows_inside = rows_inside;
         self.n_stretches = 1;
         self.stretches[0] = Stretch { end: self.runs.len, outside: 0 };
-        let whole = columns_inside && rows_inside;
-        if !whole && !spec.c_in.is_multiple_of(4) {
-            self.put_together();
+        if !(columns_inside && rows_inside || spec.c_in.is_multiple_of(4)) {
+            self.n_stretches = 0;
         } else if !columns_inside {
             self.find_stretches();
         }
@@ -138,47 +136,58 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// Copies the windows that reach beside the plane, with zero points there.
-    fn put_together(&mut self) {
+    /// The elements `from..to` of `n` kernel rows from `run` on; of windows that reach beside the plane a copy, with zero points
+    /// there.
+    #[inline(never)]
+    fn put_together(&mut self, (run, n): (usize, usize), (from, to): (usize, usize)) -> Windows {
         let spec = self.spec;
-        let Runs { n, len } = self.runs;
-        let channels = usize::from(spec.c_in);
-        let windows = self.edges.chunks_exact_mut((n * len).max(1));
-        for (pixel, (window, &(row, column))) in windows.zip(&self.corners).enumerate() {
-            let begin = (-column).max(0);
-            let end = (i32::from(spec.in_w) - column).min(i32::from(spec.kernel_w));
-            let whole = begin == 0
-                && end == i32::from(spec.kernel_w)
+        let (channels, len, line_len) = (usize::from(spec.c_in), to - from, self.lines[0]);
+        let mut windows = Windows { rows: self.starts, lines: self.lines, len, n };
+        assert!(len > 0 && self.edges.len() >= n * len * PIXELS);
+        let copies = self.edges.chunks_exact_mut(n * len);
+        for (pixel, (window, &(row, column))) in copies.zip(&self.corners).enumerate() {
+            let on_plane = (i32::from(spec.in_w) - column).min(i32::from(spec.kernel_w));
+            let whole = column >= 0
+                && on_plane == i32::from(spec.kernel_w)
                 && row >= 0
                 && row <= i32::from(spec.in_h) - i32::from(spec.kernel_h);
             if whole {
+                windows.rows[pixel] = self.starts[pixel].wrapping_add(run * line_len + from);
                 continue;
             }
             window.fill(self.zero);
-            let (begin, end) = (begin as usize, end as usize);
-            for (line, target) in (row..).zip(window.chunks_exact_mut(len.max(1))) {
-                if line < 0 || line >= i32::from(spec.in_h) {
-                    continue;
+            let begin = ((-column).max(0) as usize * channels).max(from);
+            let end = (on_plane as usize * channels).min(to);
+            let row = row + run as i32;
+            // Wherever it points to outside of the plane, nothing is read there.
+            let mut at = row.wrapping_mul(line_len as i32).wrapping_add(column * channels as i32) as usize;
+            for (line, target) in (row..).zip(window.chunks_exact_mut(len)) {
+                if line >= 0 && line < i32::from(spec.in_h) && begin < end {
+                    copy(&self.input[at.wrapping_add(begin)..][..end - begin], &mut target[begin - from..]);
                 }
-                let first = line as usize * usize::from(spec.in_w) + (column + begin as i32) as usize;
-                let source = &self.input[first * channels..][..(end - begin) * channels];
-                copy(source, &mut target[begin * channels..]);
+                at = at.wrapping_add(line_len);
             }
-            (self.starts[pixel], self.lines[pixel]) = (window.as_ptr(), len);
+            (windows.rows[pixel], windows.lines[pixel]) = (window.as_ptr(), len);
         }
-        self.rows_inside = true;
+        windows
     }
 
     /// Widens the windows, `[runs.words(), PIXELS]`.
-    pub fn widen_all<M: Micro>(&self, target: &mut [u32]) {
+    pub fn widen_all<M: Micro>(&mut self, target: &mut [u32]) {
         let words = run_words(self.runs.len) * PIXELS;
+        if self.n_stretches == 0 {
+            let windows = self.put_together((0, self.runs.n), (0, self.runs.len));
+            // SAFETY: windows lie on the plane or were put together.
+            unsafe { M::widen4(&windows, target, words) };
+            return;
+        }
         let mut at = 0;
         for stretch in &self.stretches[..self.n_stretches] {
             let windows = self.windows(stretch, (at, stretch.end), self.runs.n);
             let target = &mut target[at / 2 * PIXELS..];
             if self.rows_inside {
-                // SAFETY: within a stretch a window's rows lie on the plane, were put together, or are all zero points:
-                // there is a run of them where there is padding, and only there is anything outside.
+                // SAFETY: within a stretch a window's rows lie on the plane or are all zero points: there is a run of them
+                // where there is padding, and only there is anything outside.
                 unsafe { M::widen4(&windows, target, words) };
             } else {
                 for run in 0..self.runs.n {
@@ -191,7 +200,13 @@ impl<'a> Gather<'a> {
     }
 
     /// Widens the elements `from..to` of kernel row `run`; `from` is a multiple of four, and `to` too unless it is the end.
-    pub fn widen<M: Micro>(&self, run: usize, (from, to): (usize, usize), target: &mut [u32]) {
+    pub fn widen<M: Micro>(&mut self, run: usize, (from, to): (usize, usize), target: &mut [u32]) {
+        if self.n_stretches == 0 {
+            let windows = self.put_together((run, 1), (from, to));
+            // SAFETY: as in `widen_all`.
+            unsafe { M::widen4(&windows, target, 0) };
+            return;
+        }
         let mut rest = target;
         let mut at = from;
         for stretch in &self.stretches[..self.n_stretches] {
