@@ -118,9 +118,27 @@ impl<'a> Window<'a> {
         if output.len() >= 4 {
             return M::window(self, layer, sums, output);
         }
+        M::window_of_few(self, layer, sums, output);
+    }
+
+    /// One channel after the other.
+    #[inline(always)]
+    pub fn each<M: Micro>(&self, layer: &Layer<'_>, sums: &[u32], output: &mut [i8]) {
+        self.finish_few::<M>(layer, sums, output, |c, zero| self.channel(c, zero));
+    }
+
+    /// Less than four channels, of which `channel` adds up one, the zero point subtracted from its inputs.
+    #[inline(always)]
+    pub fn finish_few<M: Micro>(
+        &self,
+        layer: &Layer<'_>,
+        sums: &[u32],
+        output: &mut [i8],
+        channel: impl Fn(usize, i8) -> i32,
+    ) {
         let zero = if sums.is_empty() { 0 } else { layer.input_zero[0] };
         for (c, out) in output.iter_mut().enumerate() {
-            let sum = self.channel(c, zero).wrapping_add(sums.get(c).map_or(0, |&sum| sum as i32));
+            let sum = channel(c, zero).wrapping_add(sums.get(c).map_or(0, |&sum| sum as i32));
             *out = M::finish(&layer.channels[c], sum.wrapping_mul(2), layer.output_zero);
         }
     }

@@ -134,6 +134,12 @@ pub(super) trait Micro: Sized {
         window.each_four::<Self>(layer, sums, output);
     }
 
+    /// The same of less than four channels.
+    #[inline(always)]
+    fn window_of_few(window: &Window<'_>, layer: &Layer<'_>, sums: &[u32], output: &mut [i8]) {
+        window.each::<Self>(layer, sums, output);
+    }
+
     /// Four neighbouring channels of a depthwise window, `zero` subtracted from every input.
     fn window4(input: &[i8], weights: &[i8], taps: Taps, zero: i8) -> [i32; 4];
 

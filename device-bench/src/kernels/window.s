@@ -1,5 +1,5 @@
-@ A depthwise window, four channels at a time; `Portable::window4` and `Channel::finish`. EDGESLIM_DSP: 1 where there is the
-@ DSP extension.
+@ A depthwise window, four channels at a time, or one to three in all; `Portable::window4` and `Channel::finish`.
+@ EDGESLIM_DSP: 1 where there is the DSP extension.
 @
 @ r0, r1   inputs and weights of a tap        r6   zero point to subtract   r8-r11   sums
 @ r2, r3   an input and a weight; parameters  r7   taps left in the row     r12, lr  from tap to tap, rows left
@@ -20,7 +20,7 @@
  .endif
  mla \sum, r2, r3, \sum
  .endm
- .macro EDGESLIM_TAP zero
+ .macro EDGESLIM_TAP zero, lanes
  .if EDGESLIM_DSP
  ldr r2, [r0]
  ldr r3, [r1]
@@ -42,9 +42,15 @@
  smlatt r11, r4, r5, r11
  .else
  EDGESLIM_LANE 0, r8, \zero
+ .if \lanes > 1
  EDGESLIM_LANE 1, r9, \zero
+ .endif
+ .if \lanes > 2
  EDGESLIM_LANE 2, r10, \zero
+ .endif
+ .if \lanes > 3
  EDGESLIM_LANE 3, r11, \zero
+ .endif
  add r0, r0, r12
  add r1, r1, r12
  .endif
@@ -66,7 +72,13 @@
  ssat r4, #8, r4, asr #1
  strb r4, [r2], #1
  .endm
- .macro EDGESLIM_WINDOW name, zero
+@ What the zero point adds to a channel's sum; r0 is where it lies.
+ .macro EDGESLIM_ADD_SUM at, sum
+ ldr r1, [r0, #\at]
+ add \sum, \sum, r1
+ .endm
+@ lanes: 4, with the groups of four channels after each other, or all channels that there are
+ .macro EDGESLIM_WINDOW name, zero, lanes
  .section .text.\name, "ax", %progbits
  .global \name
  .type \name, %function
@@ -80,8 +92,10 @@
  ldm r0, {r1-r6}
  add r0, sp, #32
  stm r0, {r1-r6}
+ .if \lanes == 4
  cmp r5, #1
  beq.w 4f
+ .endif
 1:
  ldrd r0, r1, [sp]
  ldr lr, [sp, #12]
@@ -99,7 +113,7 @@
 2:
  ldr r7, [sp, #8]
 3:
- EDGESLIM_TAP \zero
+ EDGESLIM_TAP \zero, \lanes
  subs r7, r7, #1
  bne 3b
  ldrd r2, r3, [sp, #20]
@@ -109,19 +123,34 @@
  bne 2b
  .if \zero
  ldr r0, [sp, #32]
+ .if \lanes == 4
  ldmia r0!, {r1-r4}
  str r0, [sp, #32]
  add r8, r8, r1
  add r9, r9, r2
  add r10, r10, r3
  add r11, r11, r4
+ .else
+ EDGESLIM_ADD_SUM 0, r8
+ .if \lanes > 1
+ EDGESLIM_ADD_SUM 4, r9
+ .endif
+ .if \lanes > 2
+ EDGESLIM_ADD_SUM 8, r10
+ .endif
+ .endif
  .endif
  ldr r1, [sp, #36]
  ldr r7, [sp, #40]
  ldr r2, [sp, #44]
  EDGESLIM_OUTPUT r8
+ .if \lanes > 1
  EDGESLIM_OUTPUT r9
+ .endif
+ .if \lanes > 2
  EDGESLIM_OUTPUT r10
+ .endif
+ .if \lanes == 4
  EDGESLIM_OUTPUT r11
  str r1, [sp, #36]
  str r2, [sp, #44]
@@ -153,8 +182,17 @@
  str r0, [sp, #36]
  b.w 1b
 5:
+ .endif
  add sp, sp, #60
  pop {r4-r11, pc}
  .endm
- EDGESLIM_WINDOW edgeslim_window, 0
- EDGESLIM_WINDOW edgeslim_window_at_edge, 1
+ EDGESLIM_WINDOW edgeslim_window, 0, 4
+ EDGESLIM_WINDOW edgeslim_window_at_edge, 1, 4
+ .if EDGESLIM_DSP == 0
+ EDGESLIM_WINDOW edgeslim_window_of_1, 0, 1
+ EDGESLIM_WINDOW edgeslim_window_of_2, 0, 2
+ EDGESLIM_WINDOW edgeslim_window_of_3, 0, 3
+ EDGESLIM_WINDOW edgeslim_window_of_1_at_edge, 1, 1
+ EDGESLIM_WINDOW edgeslim_window_of_2_at_edge, 1, 2
+ EDGESLIM_WINDOW edgeslim_window_of_3_at_edge, 1, 3
+ .endif

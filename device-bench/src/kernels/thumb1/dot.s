@@ -129,25 +129,31 @@ edgeslim_finish:
 1:
  pop {r4-r7, pc}
 
-@ A depthwise window, four channels; `Portable::window4`.
+@ A depthwise window, two to four channels; `Portable::window4`.
 @
 @ r0, r1  inputs and weights of a tap   r4-r7    0, 1, 2, 3    r12, lr  taps left in the row, from tap to tap
 @ r2, r3  an input and a weight         r8-r11   sums
+@
+@ lanes: channels; of less than four, r7 is a zero point to subtract
 @ sp + 0  input, weights, taps in a row, rows
 @ sp + 16 from tap to tap, from a row's end to the next row: inputs, weights; zero point to subtract
 @ sp + 32 four sums
- .macro EDGESLIM_TAP lane, sum
+ .macro EDGESLIM_TAP lane, sum, lanes
  ldrsb r2, [r0, \lane]
  ldrsb r3, [r1, \lane]
+ .if \lanes < 4
+ subs r2, r2, r7
+ .endif
  muls r2, r3, r2
  add \sum, r2
  .endm
- .section .text.edgeslim_window4, "ax", %progbits
- .global edgeslim_window4
- .type edgeslim_window4, %function
+ .macro EDGESLIM_WINDOW lanes
+ .section .text.edgeslim_window\lanes, "ax", %progbits
+ .global edgeslim_window\lanes
+ .type edgeslim_window\lanes, %function
  .balign 4
  .thumb_func
-edgeslim_window4:
+edgeslim_window\lanes:
  push {r4-r7, lr}
  mov r4, r8
  mov r5, r9
@@ -163,7 +169,11 @@ edgeslim_window4:
  movs r4, #0
  movs r5, #1
  movs r6, #2
+ .if \lanes == 4
  movs r7, #3
+ .else
+ ldr r7, [sp, #28]
+ .endif
  mov r8, r4
  mov r9, r4
  mov r10, r4
@@ -176,10 +186,14 @@ edgeslim_window4:
  ldr r2, [sp, #8]
  mov r12, r2
 2:
- EDGESLIM_TAP r4, r8
- EDGESLIM_TAP r5, r9
- EDGESLIM_TAP r6, r10
- EDGESLIM_TAP r7, r11
+ EDGESLIM_TAP r4, r8, \lanes
+ EDGESLIM_TAP r5, r9, \lanes
+ .if \lanes > 2
+ EDGESLIM_TAP r6, r10, \lanes
+ .endif
+ .if \lanes > 3
+ EDGESLIM_TAP r7, r11, \lanes
+ .endif
  add r0, lr
  add r1, lr
  mov r2, r12
@@ -207,3 +221,8 @@ edgeslim_window4:
  mov r10, r6
  mov r11, r7
  pop {r4-r7, pc}
+ .endm
+
+ EDGESLIM_WINDOW 2
+ EDGESLIM_WINDOW 3
+ EDGESLIM_WINDOW 4

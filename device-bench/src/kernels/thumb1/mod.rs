@@ -1,5 +1,7 @@
 //! Inner loops for Armv6-M and Armv8-M baseline, in assembly.
 
+use super::Layer;
+use super::depthwise::Window;
 use super::micro::{Micro, PIXELS, Portable, Taps, Windows};
 use super::pack::LINEAR_BLOCK;
 use crate::quant::Channel;
@@ -20,7 +22,8 @@ struct WindowJob {
     step: usize,
     next_input: usize,
     next_weights: usize,
-    _zero: i32,
+    /// Of four channels, none is subtracted.
+    zero: i32,
     sums: *mut i32,
 }
 
@@ -32,6 +35,8 @@ unsafe extern "C" {
     fn edgeslim_dot(x: *const u32, weights: *const u32, x_end: *const u32) -> Pair;
     fn edgeslim_dot_in_block(x: *const u32, weights: *const u32, x_end: *const u32) -> Pair;
     fn edgeslim_finish(twice_sum: i32, channel: *const Channel, rounding: i32) -> i32;
+    fn edgeslim_window2(job: *const WindowJob);
+    fn edgeslim_window3(job: *const WindowJob);
     fn edgeslim_window4(job: *const WindowJob);
 }
 
@@ -47,6 +52,38 @@ fn dot_of_four(x: &[u32], weights: &[u32]) -> [i32; 2] {
     let end = x.as_ptr().wrapping_add(n * PIXELS);
     // SAFETY: one word in four of `x` is read, `n` of them, and as many of the weights.
     words(unsafe { edgeslim_dot_of_four(x.as_ptr(), weights.as_ptr(), end) })
+}
+
+type WindowKernel = unsafe extern "C" fn(*const WindowJob);
+
+/// The sums of a window's first channels by the kernel that is for `n` of them.
+#[inline(always)]
+fn window_sums(
+    kernel: WindowKernel,
+    n: usize,
+    (input, weights): (&[i8], &[i8]),
+    taps: Taps,
+    zero: i8,
+) -> [i32; 4] {
+    let Taps { rows, columns, step, input_row, weight_row } = taps;
+    let reach = |row: usize| taps.reach(row) - 4 + n;
+    assert!(rows > 0 && columns > 0);
+    assert!(input.len() >= reach(input_row) && weights.len() >= reach(weight_row));
+    let mut sums = [0; 4];
+    let job = WindowJob {
+        input: input.as_ptr(),
+        weights: weights.as_ptr(),
+        columns,
+        rows,
+        step,
+        next_input: input_row - columns * step,
+        next_weights: weight_row - columns * step,
+        zero: zero.into(),
+        sums: sums.as_mut_ptr(),
+    };
+    // SAFETY: `n` channels are read of every tap of the window, which lies within both slices, and four sums written.
+    unsafe { kernel(&job) };
+    sums
 }
 
 impl Micro for Thumb1 {
@@ -121,24 +158,18 @@ impl Micro for Thumb1 {
         if zero != 0 {
             return Portable::window4(input, weights, taps, zero);
         }
-        let Taps { rows, columns, step, input_row, weight_row } = taps;
-        assert!(rows > 0 && columns > 0);
-        assert!(input.len() >= taps.reach(input_row) && weights.len() >= taps.reach(weight_row));
-        let mut sums = [0; 4];
-        let job = WindowJob {
-            input: input.as_ptr(),
-            weights: weights.as_ptr(),
-            columns,
-            rows,
-            step,
-            next_input: input_row - columns * step,
-            next_weights: weight_row - columns * step,
-            _zero: 0,
-            sums: sums.as_mut_ptr(),
+        window_sums(edgeslim_window4, 4, (input, weights), taps, 0)
+    }
+
+    fn window_of_few(window: &Window<'_>, layer: &Layer<'_>, sums: &[u32], output: &mut [i8]) {
+        let (kernel, n): (WindowKernel, usize) = match output.len() {
+            2 => (edgeslim_window2, 2),
+            3 => (edgeslim_window3, 3),
+            _ => return window.each::<Self>(layer, sums, output),
         };
-        // SAFETY: four channels are read of every tap of the window, which lies within both slices, and four sums written.
-        unsafe { edgeslim_window4(&job) };
-        sums
+        let zero = if sums.is_empty() { 0 } else { layer.input_zero[0] };
+        let acc = window_sums(kernel, n, (window.input, window.weights), window.taps, zero);
+        window.finish_few::<Self>(layer, sums, output, |c, _| acc[c]);
     }
 
     #[inline(always)]

@@ -53,6 +53,11 @@ impl Micro for Thumb2 {
     }
 
     #[inline(always)]
+    fn window_of_few(window: &Window<'_>, layer: &Layer<'_>, sums: &[u32], output: &mut [i8]) {
+        window::run_few(window, layer, sums, output);
+    }
+
+    #[inline(always)]
     fn sum4(input: &[i8], taps: Taps) -> [i32; 4] {
         Portable::sum4(input, taps)
     }
