@@ -1,4 +1,4 @@
-//! Regularised search by chance: mutations and crossings of networks that use up the budget, kept by divergence.
+//! Search by chance: mutations and crossings of networks that use up the budget, kept by divergence.
 
 use super::budget::BudgetSet;
 use super::explorer::Explorer;

@@ -218,6 +218,12 @@ fn candidates(
     let mut candidates = Vec::new();
     for &strategy in strategies {
         let trace = strategy_trace(ctx, problem, strategy, budgets)?;
+        let gap = trace.found.iter().filter_map(|found| found.gap).fold(0.0, f64::max);
+        if gap > 0.0 {
+            ctx.ui.say(format!(
+                "search: {strategy}: an answer may be {gap:.1e} nats above the best sum; see search.json"
+            ));
+        }
         candidates.extend(trace.found.into_iter().zip(specs).map(|(found, spec)| Candidate {
             name: format!("{strategy}-{}", spec.to_string().replace(' ', "-")),
             strategy: strategy.name().into(),
