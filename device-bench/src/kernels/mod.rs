@@ -17,6 +17,7 @@ mod linear;
 mod lookup;
 mod max_pool;
 mod micro;
+mod one_by_one;
 mod pack;
 mod planes;
 #[cfg(any(dsp, thumb2))]
@@ -202,7 +203,7 @@ pub fn fold_bias(spec: &LayerSpec, weights: &[i8], c: usize, bias: i32, input_ze
 
 /// Runs one layer; on a board always with [`KernelSet::NATIVE`], which gives the same bytes.
 ///
-/// - `inputs`: `[in_h, in_w, c_in]`, and for operators of two [`LayerSpec::second_input_bytes`]
+/// - `inputs`: `[in_h, in_w, c_in]`, and [`LayerSpec::second_input_bytes`], none for operators of one
 /// - `output`: `[out_h, out_w, c_out]`
 /// - `scratch`: at least [`scratch_bytes`], 4-aligned; its contents do not matter
 ///
@@ -218,7 +219,7 @@ pub fn run(
     let spec = &layer.spec;
     debug_assert_eq!(spec.check(), Ok(()));
     let fits = inputs[0].len() == spec.input_bytes()
-        && [0, inputs[1].len()].contains(&spec.second_input_bytes())
+        && inputs[1].len() == spec.second_input_bytes()
         && output.len() == spec.output_bytes();
     debug_assert_eq!(layer.weights.len(), packed_bytes(spec));
     debug_assert_eq!((layer.channels.len(), layer.scales.len()), (n_channels(spec), n_scales(spec)));
@@ -249,22 +250,14 @@ fn dispatch<M: micro::Micro>(
         Op::Conv => return conv::run::<M>(layer, inputs[0], output, scratch),
         Op::Depthwise => return depthwise::run::<M>(layer, inputs[0], output, scratch),
         Op::Linear => return linear::run::<M>(layer, inputs[0], output, scratch),
-        Op::AvgPool => {
-            avg_pool::run::<M>(layer, inputs[0], output);
-            return Ok(());
-        }
-        Op::MaxPool => {
-            max_pool::run::<M>(layer, inputs[0], output);
-            return Ok(());
-        }
+        Op::AvgPool => avg_pool::run::<M>(layer, inputs[0], output),
+        Op::MaxPool => max_pool::run::<M>(layer, inputs[0], output),
         Op::Add => return add::run::<M>(layer, inputs, output, scratch),
         Op::GroupedConv => return grouped::run::<M>(layer, inputs[0], output, scratch),
-        Op::Concat => concat::run(layer, inputs, output),
-        Op::Select => select::run(layer, inputs[0], output),
-        Op::Scale => scale::run(layer, inputs, output)?,
-        Op::Lookup => lookup::run(layer, inputs[0], output)?,
+        Op::Concat | Op::Select | Op::Scale | Op::Lookup => {
+            return one_by_one::run::<M>(layer, inputs, output);
+        }
     }
-    micro::clamp::<M>(layer, output);
     Ok(())
 }
 

@@ -2,7 +2,6 @@
 
 use super::Layer;
 
-#[inline(never)]
 pub(super) fn run(layer: &Layer<'_>, mut input: &[i8], output: &mut [i8]) {
     let c_in = usize::from(layer.spec.c_in);
     let (table, _) = layer.weights.as_chunks::<2>();

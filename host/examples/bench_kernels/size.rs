@@ -8,7 +8,8 @@ use std::path::Path;
 pub const MOST: u64 = 24 * 1024;
 
 /// The operators that CMSIS-NN's networks lack, and what only they call.
-const OTHER_MODULES: [&str; 6] = ["7grouped", "6concat", "6select", "5scale", "6lookup", "4runs"];
+const OTHER_MODULES: [&str; 7] =
+    ["7grouped", "10one_by_one", "6concat", "6select", "5scale", "6lookup", "4runs"];
 
 /// What the kernels take, bytes.
 #[derive(Debug, Clone, Copy)]
