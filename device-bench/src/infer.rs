@@ -47,9 +47,11 @@ pub fn run(
     for layer_idx in 0..model.n_layers() {
         let error = RunError::Layer { layer_idx: layer_idx as u32 };
         hook(layer_idx, Phase::Before);
-        let (layer, placement) = model.layer(layer_idx).ok_or(error)?;
+        // Matched in place: a copy would take longer than the reading.
+        let found = model.layer(layer_idx);
+        let Some((layer, placement)) = &found else { return Err(error) };
         let (inputs, output, scratch) = split(arena, placement).ok_or(error)?;
-        kernels::run(set, &layer, inputs, output, scratch)?;
+        kernels::run(set, layer, inputs, output, scratch)?;
         hook(layer_idx, Phase::After);
     }
     Ok(())
@@ -73,9 +75,9 @@ fn place(tensor: Tensor) -> core::ops::Range<usize> {
 type Split<'a> = ([&'a [i8]; 2], &'a mut [i8], &'a mut [u8]);
 
 /// The parts of the arena that a layer works on.
-fn split(arena: &mut [u8], placement: Placement) -> Option<Split<'_>> {
+fn split<'a>(arena: &'a mut [u8], placement: &Placement) -> Option<Split<'a>> {
     let Placement { inputs: [first, second], output, scratch } = placement;
-    if [&first, &second, &output, &scratch].iter().any(|place| place.end > arena.len()) {
+    if [first, second, output, scratch].iter().any(|place| place.end > arena.len()) {
         return None;
     }
     let start = arena.as_mut_ptr();
@@ -84,10 +86,10 @@ fn split(arena: &mut [u8], placement: Placement) -> Option<Split<'_>> {
     unsafe {
         let part = |place: &core::ops::Range<usize>| (start.add(place.start), place.len());
         let read = |(start, len): (*mut u8, usize)| core::slice::from_raw_parts(start.cast::<i8>(), len);
-        let (output, output_len) = part(&output);
-        let (scratch, scratch_len) = part(&scratch);
+        let (output, output_len) = part(output);
+        let (scratch, scratch_len) = part(scratch);
         Some((
-            [read(part(&first)), read(part(&second))],
+            [read(part(first)), read(part(second))],
             core::slice::from_raw_parts_mut(output.cast::<i8>(), output_len),
             core::slice::from_raw_parts_mut(scratch, scratch_len),
         ))

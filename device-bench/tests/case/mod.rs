@@ -170,15 +170,18 @@ pub fn random_case_of(random: &mut Random, spec: LayerSpec) -> Case {
     let bias = (0..n_bias(&spec)).map(|_| random.within(-60_000, 60_000) as i32).collect();
     let (low, high) =
         if random.bits().is_multiple_of(2) { (-128, 127) } else { (random.int8(), random.int8()) };
-    Case {
+    let mut case = Case {
         spec,
         zeros: [random.int8(), random.int8(), random.int8()],
         clamp: Clamp { min: low.min(high), max: low.max(high) },
         weights: weights(random, &spec),
         bias,
         requant,
-        inputs: [random.int8s(spec.input_bytes()), random.int8s(spec.second_input_bytes())],
-    }
+        inputs: [spec.input_bytes(), spec.second_input_bytes().max(spec.input_bytes())]
+            .map(|len| random.int8s(len)),
+    };
+    case.inputs[1].truncate(spec.second_input_bytes());
+    case
 }
 
 /// Entries of a selection's table lie within its channels, weights are symmetric.
