@@ -120,24 +120,16 @@ fn pointwise<M: Micro>(
     let (c_in, c_out) = (usize::from(layer.spec.c_in), layer.channels.len());
     let x = words.get_mut(..run_words(c_in) * PIXELS).ok_or(KernelError::Scratch)?;
     let n_pixels = output.len() / c_out.max(1);
-    let single = usize::from(n_pixels % PIXELS == 1);
-    for start in (0..n_pixels - single).step_by(PIXELS) {
-        // The last four are four too.
-        let first = start.min(n_pixels - PIXELS);
-        let source = input[first * c_in..][..PIXELS * c_in].as_ptr();
-        let rows = [0, 1, 2, 3].map(|pixel| source.wrapping_add(pixel * c_in));
+    for start in (0..n_pixels).step_by(PIXELS) {
+        let (first, n) = pixels_at(start, n_pixels);
+        let source = input[first * c_in..][..n * c_in].as_ptr();
+        // A single pixel that is left is widened four times.
+        let step = if n == PIXELS { c_in } else { 0 };
+        let rows = [0, 1, 2, 3].map(|pixel| source.wrapping_add(pixel * step));
         let windows = Windows { rows, lines: [0; PIXELS], len: c_in, n: 1 };
-        // SAFETY: four pixels of `c_in` elements.
+        // SAFETY: four pixels of `c_in` elements, or one of them, four times.
         unsafe { M::widen4(&windows, x, 0) };
-        multiply::<M>(layer, x, weights, &mut output[first * c_out..][..PIXELS * c_out]);
-    }
-    if single == 1 {
-        let first = n_pixels - 1;
-        let source = input[first * c_in..][..c_in].as_ptr();
-        let windows = Windows { rows: [source; PIXELS], lines: [0; PIXELS], len: c_in, n: 1 };
-        // SAFETY: a pixel of `c_in` elements, four times.
-        unsafe { M::widen4(&windows, x, 0) };
-        multiply_one_by_one::<M>(layer, x, weights, &mut output[first * c_out..][..c_out]);
+        multiply::<M>(layer, x, weights, &mut output[first * c_out..][..n * c_out]);
     }
     Ok(())
 }
