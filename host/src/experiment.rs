@@ -128,15 +128,17 @@ impl FromStr for Experiment {
 /// Where a training, a board or a file fails; what was trained is kept.
 pub fn run(experiment: Experiment, lab: &Lab, command: &str) -> Result<ExperimentRecord> {
     let name = experiment.name();
-    let Outcome { title, board, panels, findings } = experiment.outcome(lab).context(name)?;
+    let Outcome { title, board, images, panels, findings } = experiment.outcome(lab).context(name)?;
+    let [train_images, test_images] =
+        images.unwrap_or_else(|| [lab.train.images().len(), lab.test.images().len()]);
     let record = ExperimentRecord {
         name: name.into(),
         title,
         command: command.into(),
         dataset: lab.dataset_name(),
         digest: lab.digest.clone(),
-        train_images: lab.train.images().len(),
-        test_images: lab.test.images().len(),
+        train_images,
+        test_images,
         seeds: lab.scale.seeds.clone(),
         recipe: lab.recipe_in_words(),
         edgeslim: env!("CARGO_PKG_VERSION").into(),
@@ -162,7 +164,7 @@ impl Lab {
             .map(|path| record::load(path))
             .collect::<Result<_, _>>()?;
         let folder = self.dir.file_name().unwrap_or_default().to_string_lossy();
-        let path = self.dir.with_extension("md");
+        let path = self.dir.with_file_name(format!("{folder}.md"));
         crate::run::write_atomic(&path, page(&records, &folder).as_bytes())?;
         Ok(())
     }
@@ -186,6 +188,8 @@ struct Outcome {
     title: String,
     /// Where latencies come from.
     board: Option<String>,
+    /// Training and test images, where they are not the lab's.
+    images: Option<[usize; 2]>,
     panels: Vec<Panel>,
     findings: Vec<Finding>,
 }

@@ -8,7 +8,7 @@ use clap::Parser as _;
 use cli::{BoardAction, Cli, Command, Common, ExperimentArgs, NetworkAction, Which};
 use edgeslim::board::{ProbeOptions, RunFrom};
 use edgeslim::config::RunConfig;
-use edgeslim::experiment::{self, Experiment, Lab, Scale};
+use edgeslim::experiment::{self, Lab, Scale};
 use edgeslim::network::explain::explain;
 use edgeslim::network::picture::picture;
 use edgeslim::network::{self, NetworkError};
@@ -112,20 +112,24 @@ fn execute(cli: Cli, stop: &Arc<AtomicBool>) -> Result<()> {
 
 /// Makes experiments one after the other, and the page anew after each.
 fn experiments(args: &ExperimentArgs, common: &Common, stop: &Arc<AtomicBool>) -> Result<()> {
-    let asked: Vec<Experiment> = match args.names.as_slice() {
-        [all] if all == "all" => Experiment::ALL.to_vec(),
-        names => names.iter().map(|name| name.parse()).collect::<Result<_, _>>()?,
-    };
+    let asked = args.experiments(common)?;
     let scale = if args.smoke { Scale::smoke() } else { Scale::full() };
     let scale = Scale {
         seeds: args.seeds.map_or(scale.seeds, |n| (1..=n).collect()),
-        epochs: args.epochs.unwrap_or(scale.epochs),
-        train_images: args.train_images.unwrap_or(scale.train_images),
+        epochs: args.epochs.map_or(scale.epochs, |n| n as usize),
+        learning_rate: args.learning_rate.unwrap_or(scale.learning_rate),
+        train_images: args.train_images.map_or(scale.train_images, |n| n as usize),
         ..scale
     };
     let dataset = common.data.as_deref().unwrap_or("embedded");
     let ui = if common.json { Ui::Script } else { Ui::People };
-    let lab = Lab::open(dataset, scale, args.out.clone(), common.threads, (ui, Arc::clone(stop)))?;
+    let lab = Lab::open(
+        dataset,
+        scale,
+        args.out.clone(),
+        (common.device.into(), common.threads),
+        (ui, Arc::clone(stop)),
+    )?;
     let mut records = Vec::new();
     for experiment in asked {
         records.push(experiment::run(experiment, &lab, &args.command(experiment, &lab))?);

@@ -49,11 +49,7 @@ pub fn board(board: &BoardFile, as_json: bool) -> Result<()> {
 pub fn experiment(record: &ExperimentRecord, lab: &Lab) -> Result<()> {
     line!("{}: {}", record.name, record.title);
     for finding in &record.findings {
-        let found = match finding.found.half() {
-            Some(half) => format!("{:+.2} ± {half:.2}", finding.found.mean),
-            None => format!("{:+.2}", finding.found.mean),
-        };
-        line!("  {}: {} ({found}; {})", finding.claim, finding.verdict(), finding.quantity);
+        line!("  {}: {} ({}; {})", finding.claim, finding.verdict(), finding.found, finding.quantity);
     }
     line!("  {}", lab.dir.join(format!("{}.png", record.name)).display());
     Ok(())

@@ -1,5 +1,7 @@
 //! Means with 95 % intervals.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// A mean over independent repetitions, with its 95 % interval.
@@ -36,6 +38,16 @@ impl Interval {
     /// From the mean to either end, where there is an interval.
     pub fn half(&self) -> Option<f64> {
         self.ends.map(|[low, high]| (high - low) / 2.0)
+    }
+}
+
+impl fmt::Display for Interval {
+    /// `+1.25 ± 0.62`, or the mean alone.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.half() {
+            Some(half) => write!(f, "{:+.2} ± {half:.2}", self.mean),
+            None => write!(f, "{:+.2}", self.mean),
+        }
     }
 }
 

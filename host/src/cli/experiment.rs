@@ -1,5 +1,7 @@
 //! What a person types to make the papers' experiments.
 
+use super::Common;
+use anyhow::{Result, ensure};
 use clap::Args;
 use edgeslim::experiment::{Experiment, Lab};
 use std::path::PathBuf;
@@ -17,14 +19,17 @@ pub struct ExperimentArgs {
     #[arg(long)]
     pub smoke: bool,
     /// Trainings of each network, with seeds from 1.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: Option<u64>,
     /// Passes over the training images.
-    #[arg(long, value_name = "N")]
-    pub epochs: Option<usize>,
-    /// Images to learn from, at most.
-    #[arg(long, value_name = "N")]
-    pub train_images: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub epochs: Option<u32>,
+    /// Peak learning rate of every training.
+    #[arg(long, value_name = "RATE")]
+    pub learning_rate: Option<f64>,
+    /// Images to learn from, at most; not of autoslim-table, which runs the whole pipeline.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub train_images: Option<u32>,
 }
 
 impl ExperimentArgs {
@@ -35,13 +40,41 @@ impl ExperimentArgs {
             command += " --smoke";
         }
         let numbers = [
-            ("seeds", self.seeds.map(|n| n as usize)),
-            ("epochs", self.epochs),
-            ("train-images", self.train_images),
+            ("seeds", self.seeds.map(|n| n as f64)),
+            ("epochs", self.epochs.map(f64::from)),
+            ("learning-rate", self.learning_rate),
+            ("train-images", self.train_images.map(f64::from)),
         ];
         for (flag, n) in numbers.into_iter().filter_map(|(flag, n)| Some((flag, n?))) {
             command += &format!(" --{flag} {n}");
         }
         command
+    }
+
+    /// The experiments that are asked for.
+    ///
+    /// # Errors
+    /// Unknown names; options that do nothing for one of them.
+    pub fn experiments(&self, common: &Common) -> Result<Vec<Experiment>> {
+        let all = self.names.iter().any(|name| name == "all");
+        let names = || self.names.iter().map(|name| Ok(name.parse()?)).collect::<Result<Vec<Experiment>>>();
+        let asked = if all { Experiment::ALL.to_vec() } else { names()? };
+        ensure!(
+            common.seed.is_none(),
+            "--seed does nothing for experiments: --seeds N trains with the seeds 1 to N"
+        );
+        ensure!(
+            common.board.is_none() && common.cost_table.is_none(),
+            "--board and --cost-table do nothing for experiments: autoslim-table measures on virtual-m4"
+        );
+        ensure!(
+            self.train_images.is_none() || !asked.contains(&Experiment::AutoslimTable),
+            "--train-images does nothing for autoslim-table; leave it out, or name the other experiments"
+        );
+        ensure!(
+            self.learning_rate.is_none_or(|rate| rate > 0.0 && rate.is_finite()),
+            "--learning-rate is above 0"
+        );
+        Ok(asked)
     }
 }

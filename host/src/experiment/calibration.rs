@@ -3,7 +3,7 @@
 use super::lab::Lab;
 use super::{ACCURACY, AS_GOOD, Outcome, SMALLEST, SWITCHES, finding, ratios};
 use crate::train::{Sandwich, System, Width, calibrate_widths};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use reports::experiment::{Finding, Mark, Panel, Point, Scale, Series};
 use reports::interval::Interval;
 
@@ -19,10 +19,11 @@ pub(super) fn run(lab: &Lab) -> Result<Outcome> {
     let system = System::UsNet(Sandwich::default());
     let n_images = lab.train.images().len();
     let counts: Vec<usize> = COUNTS.into_iter().filter(|&n| n <= n_images).collect();
+    ensure!(counts.len() > 1, "{n_images} training images are too few to compare {} with more", COUNTS[0]);
     // [widths][counts][seeds]
     let mut accuracies = vec![vec![Vec::new(); counts.len()]; widths.len()];
     for &seed in &lab.scale.seeds {
-        let trained = lab.train("us-net", &graph, &system, seed, None)?;
+        let trained = lab.train("us-net", &graph, &system, seed)?;
         for (i, &count) in counts.iter().enumerate() {
             let networks = calibrate_widths(&*trained.engine, &system, &widths, lab.calibration(count))?;
             for (network, of_width) in networks.iter().zip(&mut accuracies) {
@@ -46,7 +47,13 @@ pub(super) fn run(lab: &Lab) -> Result<Outcome> {
         series: widths.iter().zip(&accuracies).map(line).collect(),
     };
     let findings = claims(&counts, &accuracies[0]);
-    Ok(Outcome { title: "Images of the recalibration".into(), board: None, panels: vec![panel], findings })
+    Ok(Outcome {
+        title: "Images of the recalibration".into(),
+        board: None,
+        images: None,
+        panels: vec![panel],
+        findings,
+    })
 }
 
 /// Of the smallest width: `[counts][seeds]`.

@@ -2,12 +2,14 @@
 
 use crate::config::Recipe;
 use crate::dataset::{self, Augment, Normalisation, SearchSplit, TestSplit, TrainSplit, hold_out};
-use crate::engine::{self, Engine, Params};
+use crate::engine::{self, Chosen, DeviceChoice, Engine, Params};
 use crate::network::zoo::ZooOptions;
 use crate::network::{self, Graph, Shape};
+use crate::train::evaluate::is_right;
+use crate::train::training::identity;
 use crate::train::{
-    Calibrated, Calibration, Progress, System, Training, Validation, Width, calibrate_widths, test_logits,
-    train,
+    Calibrated, Calibration, Networks, Progress, System, Training, Validation, Width, calibrate_widths,
+    test_logits, train,
 };
 use crate::ui::Ui;
 use anyhow::{Context as _, Result, ensure};
@@ -15,7 +17,6 @@ use candle_core::{DType, Device};
 use reports::experiment::Point;
 use reports::interval::Interval;
 use reports::record::EpochRecord;
-use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -31,6 +32,8 @@ pub struct Scale {
     pub test_images: usize,
     /// Passes over the training images.
     pub epochs: usize,
+    /// Peak learning rate of every training.
+    pub learning_rate: f64,
     /// Training images behind batch-norm statistics.
     pub calibration_images: usize,
     /// Channel choices of the estimator's experiment.
@@ -53,6 +56,7 @@ impl Scale {
             held_out: 5000,
             test_images: usize::MAX,
             epochs: 5,
+            learning_rate: 0.1,
             calibration_images: 1000,
             choices: 24,
             searched: &["mobilenet-v1", "mobilenet-v2", "mnasnet-b1", "resnet-50"],
@@ -69,6 +73,7 @@ impl Scale {
             held_out: 40,
             test_images: 100,
             epochs: 1,
+            learning_rate: 0.1,
             calibration_images: 64,
             choices: 3,
             searched: &["mobilenet-v1-tiny"],
@@ -80,8 +85,9 @@ impl Scale {
 }
 
 const BATCH: usize = 64;
-const LEARNING_RATE: f64 = 0.1;
 const WEIGHT_DECAY: f64 = 1e-4;
+/// Where the learning rate is asked for.
+const RATE_OPTION: &str = "--learning-rate";
 /// Channel counts are multiples of it, so that ratios are met closely.
 pub(super) const BIN_MULTIPLE: usize = 4;
 
@@ -103,12 +109,16 @@ pub struct Lab {
     pub normalisation: Normalisation,
     /// Checkpoints and runs.
     pub dir: PathBuf,
+    /// Where networks are trained, as it was asked for.
+    pub choice: DeviceChoice,
     /// Threads of the CPU engine, 0 for all cores.
     pub threads: usize,
     /// How progress is shown.
     pub ui: Ui,
     /// Set by Ctrl-C.
     pub stop: Arc<AtomicBool>,
+    device: Device,
+    compute: DType,
     classes: usize,
 }
 
@@ -123,6 +133,13 @@ pub(super) struct Measured {
 }
 
 impl Measured {
+    /// Networks that are not measured yet.
+    pub fn none(graph: &Graph, widths: &[Width]) -> Vec<Measured> {
+        let macs = |width: &Width| graph.counts(&width.channels).macs as f64;
+        let one = |width: &Width| Measured { width: width.clone(), macs: macs(width), accuracies: vec![] };
+        widths.iter().map(one).collect()
+    }
+
     /// At its multiply-accumulates.
     pub fn by_macs(&self) -> Point {
         self.at(self.macs)
@@ -150,14 +167,20 @@ impl Lab {
         dataset: &str,
         scale: Scale,
         dir: PathBuf,
-        threads: usize,
+        (choice, threads): (DeviceChoice, usize),
         (ui, stop): (Ui, Arc<AtomicBool>),
     ) -> Result<Lab> {
+        ensure!(
+            dir.file_name().is_some(),
+            "{}: give a folder by its name: the page is FOLDER.md",
+            dir.display()
+        );
         let data = dataset::open(dataset)?;
         let n = data.train.len();
         ensure!(
             n > scale.held_out,
-            "{dataset} has {n} training images, but {} are held out, and some must be left to train on",
+            "{dataset} has {n} training images, but {} are held out, and some must be left to train on; give a larger \
+             set with --data, or try --smoke",
             scale.held_out
         );
         let (rest, held_out) = hold_out(&data.train, scale.held_out, 1);
@@ -166,6 +189,10 @@ impl Lab {
         let test = data.test.images();
         let first: Vec<usize> = (0..test.len().min(scale.test_images)).collect();
         std::fs::create_dir_all(dir.join("trainings")).with_context(|| dir.display().to_string())?;
+        let Chosen { device, compute, fallback } = choice.choose()?;
+        if let Some(reason) = fallback {
+            ui.say(format!("training on the CPU: {reason}"));
+        }
         Ok(Lab {
             dataset: dataset.to_owned(),
             digest: data.digest(),
@@ -176,9 +203,12 @@ impl Lab {
             held_out,
             scale,
             dir,
+            choice,
             threads,
             ui,
             stop,
+            device,
+            compute,
         })
     }
 
@@ -204,7 +234,7 @@ impl Lab {
         Recipe {
             epochs: self.scale.epochs,
             batch: BATCH,
-            learning_rate: LEARNING_RATE,
+            learning_rate: self.scale.learning_rate,
             weight_decay: WEIGHT_DECAY,
             label_smoothing: 0.0,
         }
@@ -212,8 +242,11 @@ impl Lab {
 
     /// The recipe in words.
     pub(super) fn recipe_in_words(&self) -> String {
-        let epochs = if self.scale.epochs == 1 { "epoch" } else { "epochs" };
-        format!("{} {epochs} of {BATCH} images a step, rate {LEARNING_RATE}", self.scale.epochs)
+        let Scale { epochs, learning_rate, .. } = self.scale;
+        let s = if epochs == 1 { "" } else { "s" };
+        format!(
+            "{epochs} epoch{s}, flipped and shifted, {BATCH} images a step, rate {learning_rate} falling as a cosine"
+        )
     }
 
     /// Images behind batch-norm statistics.
@@ -225,19 +258,19 @@ impl Lab {
     ///
     /// # Errors
     /// [`TrainError`](crate::train::TrainError); what was trained so far is kept.
-    pub(super) fn train(
-        &self,
-        what: &str,
-        graph: &Graph,
-        system: &System,
-        seed: u64,
-        validation: Option<Validation<'_>>,
-    ) -> Result<Trained> {
-        let params = Params::switchable(graph, system.n_switches(), seed, &Device::Cpu, DType::F32)?;
-        let engine = engine::open(graph.clone(), params, self.threads, DType::F32)?;
+    pub(super) fn train(&self, what: &str, graph: &Graph, system: &System, seed: u64) -> Result<Trained> {
+        let params = Params::switchable(graph, system.n_switches(), seed, &self.device, DType::F32)?;
+        let engine = engine::open(graph.clone(), params, self.threads, self.compute)?;
         let recipe = self.recipe();
+        // The histories of all switches are a figure.
+        let validation = matches!(system, System::SNet(_)).then_some(Validation {
+            images: &self.held_out,
+            every: 1,
+            recalibration_images: self.scale.calibration_images,
+            networks: Networks::All,
+        });
         let training = Training {
-            section: "train",
+            section: RATE_OPTION,
             system,
             recipe: &recipe,
             augment: Augment::FlipShift,
@@ -246,15 +279,8 @@ impl Lab {
             seed,
             validation,
         };
-        let key = key(&(
-            graph,
-            system,
-            &recipe,
-            seed,
-            validation.is_some(),
-            &self.digest,
-            self.train.images().len(),
-        ));
+        let identity = identity(&*engine, &training) + env!("CARGO_PKG_VERSION");
+        let key = &blake3::hash(identity.as_bytes()).to_hex()[..24];
         let checkpoint = self.dir.join("trainings").join(format!("{key}.safetensors"));
         let bar = self.ui.bar(what, 1);
         let mut watch = |p: Progress| {
@@ -278,11 +304,9 @@ impl Lab {
         system: &System,
         widths: &[Width],
     ) -> Result<Vec<Measured>> {
-        let macs = |width: &Width| graph.counts(&width.channels).macs as f64;
-        let new = |width: &Width| Measured { width: width.clone(), macs: macs(width), accuracies: vec![] };
-        let mut measured: Vec<Measured> = widths.iter().map(new).collect();
+        let mut measured = Measured::none(graph, widths);
         for &seed in &self.scale.seeds {
-            let trained = self.train(what, graph, system, seed, None)?;
+            let trained = self.train(what, graph, system, seed)?;
             let calibration = self.calibration(self.scale.calibration_images);
             let networks = calibrate_widths(&*trained.engine, system, widths, calibration)?;
             for (network, measured) in networks.iter().zip(&mut measured) {
@@ -315,17 +339,9 @@ impl Lab {
         network.load(engine)?;
         let logits = test_logits(engine, &network.width.channels, &self.test, &self.normalisation)?;
         let labels = self.test.images().labels();
-        let is_right = |(logits, label): &(&Vec<f32>, &u8)| {
-            let label = usize::from(**label);
-            logits.iter().enumerate().all(|(i, &logit)| i == label || logit < logits[label])
-        };
-        let n_right = logits.iter().zip(labels).filter(is_right).count();
+        let right =
+            logits.iter().zip(labels).filter(|(logits, label)| is_right(logits, usize::from(**label)));
+        let n_right = right.count();
         Ok(100.0 * n_right as f64 / labels.len() as f64)
     }
-}
-
-/// A file's name for a training.
-fn key(training: &impl Serialize) -> String {
-    let json = serde_json::to_vec(training).expect("plain data becomes JSON");
-    blake3::hash(&json).to_hex()[..24].to_owned()
 }

@@ -17,9 +17,9 @@ pub(super) fn run(lab: &Lab) -> Result<Outcome> {
     let universal = System::UsNet(Sandwich::default());
     let widths = universal.widths(&graph);
     let plain = System::INet(Width::of_ratio(&graph, 1.0));
-    let (mut cut, mut recalibrated) = (empty(&graph, &widths), empty(&graph, &widths));
+    let (mut cut, mut recalibrated) = (Measured::none(&graph, &widths), Measured::none(&graph, &widths));
     for &seed in &lab.scale.seeds {
-        let trained = lab.train("i-net x1", &graph, &plain, seed, None)?;
+        let trained = lab.train("i-net x1", &graph, &plain, seed)?;
         let engine = &*trained.engine;
         let calibration = lab.calibration(lab.scale.calibration_images);
         let full = calibrate_widths(engine, &plain, &plain.widths(&graph), calibration)?;
@@ -46,7 +46,8 @@ pub(super) fn run(lab: &Lab) -> Result<Outcome> {
         y: ACCURACY.into(),
         series: curves.map(|(name, curve)| line(name, curve, by_ratio)).to_vec(),
     };
-    let half = widths.iter().position(|width| width.ratio == Some(0.5)).unwrap_or(0);
+    let half =
+        widths.iter().position(|width| width.ratio == Some(0.5)).expect("steps of an eighth have a half");
     let findings = vec![
         finding(
             "a network that was trained plainly cannot be narrowed",
@@ -66,14 +67,10 @@ pub(super) fn run(lab: &Lab) -> Result<Outcome> {
     Ok(Outcome {
         title: "A network that was not trained to be narrowed".into(),
         board: None,
+        images: None,
         panels: vec![panel],
         findings,
     })
-}
-
-fn empty(graph: &Graph, widths: &[Width]) -> Vec<Measured> {
-    let macs = |width: &Width| graph.counts(&width.channels).macs as f64;
-    widths.iter().map(|w| Measured { width: w.clone(), macs: macs(w), accuracies: vec![] }).collect()
 }
 
 /// Networks with those of the full network's `statistics` that belong to their channels.

@@ -1,7 +1,6 @@
 //! The page of all experiments: what the papers claim, beside what was found.
 
 use reports::experiment::{ExperimentRecord, Finding};
-use reports::interval::Interval;
 use std::fmt::Write as _;
 
 /// Markdown of `records`, whose figures lie in the folder `figures` as seen from the page.
@@ -34,29 +33,19 @@ const INTRODUCTION: &str = "\
 Slimmable networks (arXiv 1812.08928), universally slimmable networks (1903.05134) and AutoSlim (1903.11728) were shown on
 ImageNet. These are their experiments at a scale that a laptop runs, each by one command. A verdict is taken from the 95 %
 interval over seeds of a difference that the paper says is positive: *agrees* where it lies above zero, *differs* where it lies
-below, *cannot say at this scale* otherwise. Records lie beside the figures.
+below, *cannot say at this scale* otherwise. Each verdict is one of many at 95 %: of forty, two would be wrong by chance. Records
+lie beside the figures.
 ";
 
 fn row(page: &mut String, finding: &Finding) {
     let Finding { claim, source, quantity, found } = finding;
-    let _ = writeln!(
-        page,
-        "| {claim} ({source}) | {} ({quantity}) | **{}** |",
-        in_words(found),
-        finding.verdict()
-    );
-}
-
-fn in_words(found: &Interval) -> String {
-    match found.half() {
-        Some(half) => format!("{:+.2} ± {half:.2}", found.mean),
-        None => format!("{:+.2}", found.mean),
-    }
+    let _ = writeln!(page, "| {claim} ({source}) | {found} ({quantity}) | **{}** |", finding.verdict());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use reports::interval::Interval;
 
     #[test]
     fn a_claim_stands_beside_its_interval_and_verdict() {

@@ -71,6 +71,7 @@ pub(super) fn run(lab: &Lab) -> Result<Outcome> {
     Ok(Outcome {
         title: "Four networks alone, and in one slimmable network".into(),
         board: None,
+        images: None,
         panels,
         findings,
     })

@@ -51,14 +51,16 @@ pub(super) fn sandwich_n(lab: &Lab) -> Result<Outcome> {
         gains(
             "random widths between the smallest and the largest are needed",
             "US-Net, 1903.05134, sandwich rule: n - 2 of n widths a step are random",
-            "mean accuracy over widths with n = 4 less with n = 2, points",
+            "mean accuracy over widths with n = 4 less with n = 2, after as many epochs, points",
             &curves[2].1,
             &curves[0].1,
         ),
         finding(
             "four subnets a step are as good as six",
             "US-Net, 1903.05134: n = 4 is the default",
-            &format!("{AS_GOOD} points less what n = 6 gains over n = 4, mean over widths"),
+            &format!(
+                "{AS_GOOD} points less what n = 6 gains over n = 4 after as many epochs, mean over widths"
+            ),
             &means(&curves[2].1).iter().map(|accuracy| accuracy + AS_GOOD).collect::<Vec<_>>(),
             &means(&curves[3].1),
         ),
@@ -88,5 +90,5 @@ fn outcome(title: &str, curves: Vec<(String, Vec<Measured>)>, findings: Vec<Find
     let series: Vec<Series> = curves.iter().map(|(name, curve)| line(name, curve, by_ratio)).collect();
     let panel =
         Panel { title: NETWORK.into(), x: WIDTH.into(), x_scale: Scale::Linear, y: ACCURACY.into(), series };
-    Outcome { title: title.into(), board: None, panels: vec![panel], findings }
+    Outcome { title: title.into(), board: None, images: None, panels: vec![panel], findings }
 }

@@ -4,7 +4,7 @@
 use super::lab::Lab;
 use super::{Outcome, SMALLEST, SWITCHES, finding, ratios};
 use crate::train::sandwich::GRADIENT_SCALE;
-use crate::train::{BatchNorm, Networks, Switches, System, Validation, Width};
+use crate::train::{BatchNorm, Switches, System, Width};
 use anyhow::Result;
 use reports::experiment::{Mark, Panel, Point, Scale, Series};
 use reports::interval::Interval;
@@ -25,14 +25,8 @@ pub(super) fn run(lab: &Lab) -> Result<Outcome> {
             Switches { batch_norm, gradient_scale: GRADIENT_SCALE, ..Switches::of(widths.clone()) };
         let mut histories = Vec::new();
         for &seed in &lab.scale.seeds {
-            let validation = Validation {
-                images: &lab.held_out,
-                every: 1,
-                recalibration_images: lab.scale.calibration_images,
-                networks: Networks::All,
-            };
             let system = System::SNet(switches.clone());
-            histories.push(lab.train(title, &graph, &system, seed, Some(validation))?.history);
+            histories.push(lab.train(title, &graph, &system, seed)?.history);
         }
         panels.push(panel(title, &widths, &histories));
         last.push(last_errors(&histories, widths.len()));
@@ -47,7 +41,13 @@ pub(super) fn run(lab: &Lab) -> Result<Outcome> {
         )
     };
     let findings = vec![claim(0), claim(widths.len() - 1)];
-    Ok(Outcome { title: "Batch norm of a slimmable network".into(), board: None, panels, findings })
+    Ok(Outcome {
+        title: "Batch norm of a slimmable network".into(),
+        board: None,
+        images: None,
+        panels,
+        findings,
+    })
 }
 
 /// Percent, of every width one a seed.

@@ -2,7 +2,7 @@
 //!
 //! A tensor has one int8 scale, but its channels differ by orders of magnitude: batch norm behind a depthwise
 //! convolution makes as much of a channel of a few int8 steps as of any other, noise and all. Activations that are
-//! clamps let a factor move from a channel's reader to its writer (cross-layer equalisation, arXiv 1906.04721, section
+//! clamps at zero let a factor move from a channel's reader to its writer (cross-layer equalisation, arXiv 1906.04721, section
 //! 4.1). Both have a scale a channel for their weights, so that nothing is paid for it.
 
 use super::fold::channel_of_weight;
@@ -42,7 +42,7 @@ fn writer_of(network: &FoldedNetwork, reader: usize) -> Option<usize> {
     let scales = |l: &FoldedLayer| {
         l.lowered.output == tensor
             && matches!(l.lowered.spec.op, Op::Conv | Op::GroupedConv | Op::Depthwise)
-            && matches!(l.activation, Activation::None | Activation::Relu | Activation::Relu6)
+            && matches!(l.activation, Activation::Relu | Activation::Relu6)
     };
     let is_depthwise = layer.lowered.spec.op == Op::Depthwise;
     if is_depthwise && n_readers == 1 { network.layers.iter().position(scales) } else { None }
@@ -51,7 +51,7 @@ fn writer_of(network: &FoldedNetwork, reader: usize) -> Option<usize> {
 /// What each channel that `layer` writes is multiplied with: 1 or more.
 fn factors(layer: &FoldedLayer, input: &Observed, output: &Observed) -> Vec<f32> {
     let channels = layer.bias.len();
-    let top = output.range.high.max(-output.range.low);
+    let top = output.range.high;
     let [step_in, step] = [input, output].map(|o| TensorQuant::for_range(o.range).scale);
     let mut weights = vec![0f32; channels];
     let of_weight = channel_of_weight(&layer.lowered.spec);

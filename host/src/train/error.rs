@@ -23,14 +23,24 @@ fn told(kept: &Option<Kept>) -> String {
     }
 }
 
+/// What sets the learning rate.
+fn setting(section: &str) -> String {
+    if section.starts_with("--") {
+        section.to_owned()
+    } else {
+        format!("{section}.learning_rate in edgeslim.toml")
+    }
+}
+
 /// A training does not reach its end.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// The loss or a weight is no number any more; the last checkpoint before that is kept.
     #[error(
-        "epoch {epoch}, step {step}: the loss or a weight is not finite; {}; lower {section}.learning_rate ({peak}) in \
-         edgeslim.toml and run it again, which starts anew",
-        told(kept)
+        "epoch {epoch}, step {step}: the loss or a weight is not finite; {}; lower {} ({peak}) and run it \
+         again, which starts anew",
+        told(kept),
+        setting(section)
     )]
     NotFinite {
         /// From 1.

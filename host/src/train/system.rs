@@ -43,10 +43,10 @@ impl From<Channels> for Width {
 }
 
 impl fmt::Display for Width {
-    /// `x0.5`, or the channels as in `8-16-24`.
+    /// `x0.5`, to three digits, or the channels as in `8-16-24`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.ratio {
-            Some(ratio) => write!(f, "x{ratio}"),
+            Some(ratio) => write!(f, "x{}", (ratio * 1e3).round() / 1e3),
             None => f.write_str(&self.channels.0.iter().map(usize::to_string).collect::<Vec<_>>().join("-")),
         }
     }

@@ -54,7 +54,7 @@ pub struct Training<'a> {
     pub system: &'a System,
     /// How.
     pub recipe: &'a Recipe,
-    /// Where the recipe is written in `edgeslim.toml`, for errors: `train` or `retrain`.
+    /// Where the recipe is written, for errors: `train` or `retrain` in `edgeslim.toml`, or the option of the learning rate.
     pub section: &'static str,
     /// What happens to the images.
     pub augment: Augment,
@@ -351,7 +351,7 @@ impl Pace<'_> {
 }
 
 /// What two trainings must share for one to go on from the other's checkpoint.
-fn identity(engine: &dyn Engine, training: &Training<'_>) -> String {
+pub fn identity(engine: &dyn Engine, training: &Training<'_>) -> String {
     let Training { system, recipe, augment, data, normalisation, seed, validation, section: _ } = training;
     let validation =
         validation.map(|v| (v.images.images().digest(), v.every, v.recalibration_images, v.networks));

@@ -308,7 +308,7 @@ fn a_training_that_diverges_stops_and_keeps_the_last_checkpoint() -> Outcome {
     let path = setup.path("a");
     let told = format!("{} keeps the weights after 0 epochs and 1 steps", path.display());
     assert!(error.to_string().contains(&told), "{error}");
-    assert!(error.to_string().contains("lower train.learning_rate (1000"), "{error}");
+    assert!(error.to_string().contains("lower train.learning_rate in edgeslim.toml (1000"), "{error}");
     assert!(std::fs::read(&path)? == kept);
     Ok(())
 }
