@@ -3,7 +3,7 @@
 use super::problem::{Load, Part};
 use crate::memory::{self, Capacity};
 use crate::network::lower::{Lowered, LoweredLayer, lower};
-use crate::network::{Channels, Graph, UnitId, Width};
+use crate::network::{Channels, Graph, NodeOp, UnitId, Width};
 use anyhow::{Result, ensure};
 use cost_tables::price::{PriceError, Prices};
 use device_bench::kernels::scratch_bytes;
@@ -69,13 +69,16 @@ impl Known<'_> {
     }
 }
 
-/// The width of every tensor.
+/// The width of every tensor: its node's, unless it is the average that a head begins with.
 fn tensor_widths(graph: &Graph, lowered: &Lowered) -> Vec<Width> {
     let nodes = graph.node_widths();
     let mut tensors = vec![nodes[0].clone()];
     for layer in &lowered.layers {
-        let mixes = matches!(layer.spec.op, Op::Conv | Op::Linear);
-        tensors.push(if mixes { nodes[layer.node].clone() } else { tensors[layer.inputs[0]].clone() });
+        let width = match graph.nodes[layer.node].op {
+            NodeOp::Head { input } if layer.spec.op == Op::AvgPool => &nodes[input],
+            _ => &nodes[layer.node],
+        };
+        tensors.push(width.clone());
     }
     tensors
 }
@@ -110,7 +113,7 @@ pub(super) fn choices(graph: &Graph, units: &[UnitId]) -> impl Iterator<Item = C
 mod tests {
     use super::*;
     use crate::network::{Shape, arbitrary, zoo};
-    use crate::search::synthetic::{random_prices, summed};
+    use crate::search::synthetic::{few_bins, random_prices, summed};
     use crate::search::{CostModel as _, TableCosts};
     use device_bench::bench::layer_memory_bytes;
     use reports::record::Resource;
@@ -135,7 +138,11 @@ mod tests {
         for seed in 0..60 {
             check(&arbitrary::graph(&arbitrary::genes(seed, 1 + seed % 6)), 0..4);
         }
-        for name in ["mobilenet-v1-tiny", "resnet-8", "ds-cnn", "mobilenet-v2"] {
+        for seed in 0..120 {
+            check(&few_bins(arbitrary::any_graph(&arbitrary::genes(seed, 1 + seed % 6))), 0..4);
+        }
+        let names = ["mobilenet-v1-tiny", "resnet-8", "ds-cnn", "mobilenet-v2", "mnasnet-b1"];
+        for name in names.into_iter().chain(["shufflenet-v1", "shufflenet-v2"]) {
             let options = zoo::ZooOptions { bin_multiple: 32, ..Default::default() };
             check(&zoo::network(name, Shape { h: 32, w: 32, c: 3 }, 10, options).unwrap(), 0..3);
         }

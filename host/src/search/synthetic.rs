@@ -26,6 +26,16 @@ pub fn units(bins: &[&[usize]]) -> Graph {
     }
 }
 
+/// The graph with no more than three bins a unit: the first, the middle one and the last.
+pub fn few_bins(mut graph: Graph) -> Graph {
+    for unit in &mut graph.units {
+        let bins = &unit.bins;
+        unit.bins = vec![bins[0], bins[bins.len() / 2], *bins.last().unwrap()];
+        unit.bins.dedup();
+    }
+    graph
+}
+
 /// Every choice of bins.
 pub fn all_networks(graph: &Graph) -> Vec<Channels> {
     choices(graph, &(0..graph.units.len()).collect::<Vec<_>>()).collect()

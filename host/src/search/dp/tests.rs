@@ -1,7 +1,7 @@
 use crate::memory::Capacity;
 use crate::network::{Channels, Graph, Shape, arbitrary, zoo};
 use crate::search::synthetic::{
-    Costs, Formula, all_networks, exact, latency, random_prices, run_whole, run_with, units,
+    Costs, Formula, all_networks, exact, few_bins, latency, random_prices, run_whole, run_with, units,
 };
 use crate::search::{BudgetSet, Cost, CostModel, Options, Part, Strategy, TableCosts, Trace};
 use proptest::prelude::*;
@@ -53,13 +53,29 @@ fn shares() -> impl proptest::strategy::Strategy<Value = [Option<f64>; 3]> {
     prop::array::uniform3(prop::option::of(0.0..1.0f64))
 }
 
-fn few_bins(mut graph: Graph) -> Graph {
-    for unit in &mut graph.units {
-        let bins = &unit.bins;
-        unit.bins = vec![bins[0], bins[bins.len() / 2], *bins.last().unwrap()];
-        unit.bins.dedup();
+/// That no network within the budgets has a better sum than the answers, by trying all of them.
+fn check_exact(
+    graph: &Graph,
+    table: &[Vec<f64>],
+    shares: Vec<[Option<f64>; 3]>,
+) -> Result<(), TestCaseError> {
+    let prices = random_prices(graph);
+    let costs = TableCosts::new(graph, &prices, Capacity::UNLIMITED);
+    let accuracy = |channels: &[usize]| additive(graph, table, channels);
+    let goals: Vec<BudgetSet> = shares.into_iter().map(|shares| goal(&costs, graph, shares)).collect();
+    let widest = costs.cost(&graph.widest()).unwrap();
+    let trace = dp(graph, &costs, accuracy, &goals, &Options::default());
+    for (goal, found) in goals.iter().zip(&trace.found) {
+        prop_assert!(found.meets);
+        if goal.is_met_by(&widest) {
+            prop_assert_eq!(&found.channels, &graph.widest());
+            continue;
+        }
+        let best = best_of_all(graph, &costs, &accuracy, goal);
+        prop_assert!((found.estimate.accuracy - best).abs() < 1e-9, "{:?} {}", found, best);
+        prop_assert!(found.gap.unwrap() < 1e-9, "{:?}", found);
     }
-    graph
+    Ok(())
 }
 
 proptest! {
@@ -72,22 +88,19 @@ proptest! {
         shares in prop::collection::vec(shares(), 1..4),
     ) {
         let graph = few_bins(arbitrary::graph(&genes));
-        let prices = random_prices(&graph);
-        let costs = TableCosts::new(&graph, &prices, Capacity::UNLIMITED);
-        let accuracy = |channels: &[usize]| additive(&graph, &table, channels);
-        let goals: Vec<BudgetSet> = shares.into_iter().map(|shares| goal(&costs, &graph, shares)).collect();
-        let widest = costs.cost(&graph.widest()).unwrap();
-        let trace = dp(&graph, &costs, accuracy, &goals, &Options::default());
-        for (goal, found) in goals.iter().zip(&trace.found) {
-            prop_assert!(found.meets);
-            if goal.is_met_by(&widest) {
-                prop_assert_eq!(&found.channels, &graph.widest());
-                continue;
-            }
-            let best = best_of_all(&graph, &costs, &accuracy, goal);
-            prop_assert!((found.estimate.accuracy - best).abs() < 1e-9, "{:?} {}", found, best);
-            prop_assert!(found.gap.unwrap() < 1e-9, "{:?}", found);
-        }
+        check_exact(&graph, &table, shares)?;
+    }
+
+    #[test]
+    fn no_network_of_a_graph_of_all_operators_has_a_better_sum_either(
+        genes in prop::collection::vec(prop::array::uniform4(0..10_000usize), 1..9),
+        table in prop::collection::vec(prop::collection::vec(0.0..1.0f64, 3), 16),
+        shares in prop::collection::vec(shares(), 1..4),
+    ) {
+        let graph = few_bins(arbitrary::any_graph(&genes));
+        // All their networks are tried.
+        prop_assume!(graph.units.len() <= 8);
+        check_exact(&graph, &table, shares)?;
     }
 
     #[test]
