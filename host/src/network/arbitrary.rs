@@ -14,7 +14,7 @@ pub type Gene = [usize; 4];
 
 /// One node per gene and a head, without those that the head does not read; every gene gives something valid.
 ///
-/// Only what can be deployed: dense and depthwise convolutions and sums.
+/// Only dense and depthwise convolutions and sums, without or with a ReLU.
 pub fn graph(genes: &[Gene]) -> Graph {
     build(genes, |graph, gene| deployable(graph, gene, 1))
 }
