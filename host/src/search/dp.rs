@@ -26,7 +26,8 @@ const MAX_CUTS: usize = 20;
 /// Share of the RAM that is left to each further try after that.
 const TIGHTER: f64 = 0.97;
 
-/// The best network for each goal with a proof: by how much, at most, its sum of divergences is above the least.
+/// The best network for each goal with a proof: by how much, at most, its sum of divergences is above the least; none where
+/// not even the smallest network holds the limits.
 pub(super) fn best(
     explorer: &mut Explorer<'_, '_>,
     goals: &[BudgetSet],
@@ -39,19 +40,19 @@ pub(super) fn best(
     let mut answers = Vec::with_capacity(goals.len());
     for goal in goals {
         let answer = if goal.is_met_by(&widest) { None } else { found.next() };
-        let (channels, gap) = answer.unwrap_or_else(|| (explorer.graph().widest(), 0.0));
-        answers.push(Answer { visit_idx: explorer.estimate(&channels)?, gap: Some(gap) });
+        let (channels, gap) = answer.unwrap_or_else(|| (explorer.graph().widest(), Some(0.0)));
+        answers.push(Answer { visit_idx: explorer.estimate(&channels)?, gap });
         explorer.end_step(SWEEP + (1.0 - SWEEP) * answers.len() as f64 / goals.len() as f64)?;
     }
     Ok(answers)
 }
 
-/// Channels and gap for each goal that the widest network does not meet.
+/// Channels and gap for each goal that the widest network does not meet; no gap where no choice is known to hold the limits.
 fn solve(
     explorer: &mut Explorer<'_, '_>,
     goals: &[&BudgetSet],
     options: &Options,
-) -> Result<Vec<(Channels, f64)>, SearchError> {
+) -> Result<Vec<(Channels, Option<f64>)>, SearchError> {
     if goals.is_empty() {
         return Ok(vec![]);
     }
@@ -73,6 +74,11 @@ fn most(parts: &[Part]) -> Limits {
         sums: std::array::from_fn(sum),
         ram: parts.iter().map(|part| most(part, &|load| load.ram)).fold(0.0, f64::max),
     }
+}
+
+/// How far a score may be above the least; `None` where the bound is that of no choice.
+fn gap(score: f64, bound: f64) -> Option<f64> {
+    bound.is_finite().then(|| (score - bound).max(0.0))
 }
 
 /// Solves a problem under any limits.
@@ -112,7 +118,7 @@ impl Solver<'_, '_, '_> {
     }
 
     /// The best network that meets `goal` as it is priced whole, and by how much its score may be above the least.
-    fn answer(&self, goal: &BudgetSet) -> Result<(Channels, f64), SearchError> {
+    fn answer(&self, goal: &BudgetSet) -> Result<(Channels, Option<f64>), SearchError> {
         let limits = self.limits(goal);
         let mut open = vec![self.region(self.scores.clone(), &limits)];
         let bound =
@@ -127,7 +133,7 @@ impl Solver<'_, '_, '_> {
             };
             let network = channels(self.explorer.graph(), &bins);
             if goal.is_met_by(&self.explorer.price(&network)?) {
-                return Ok((network, (score - bound(&open)).max(0.0)));
+                return Ok((network, gap(score, bound(&open))));
             }
             let region = open.swap_remove(idx);
             open.extend(self.without(&bins, region.scores, &limits));
@@ -154,7 +160,7 @@ impl Solver<'_, '_, '_> {
         goal: &BudgetSet,
         mut limits: Limits,
         bound: f64,
-    ) -> Result<(Channels, f64), SearchError> {
+    ) -> Result<(Channels, Option<f64>), SearchError> {
         loop {
             limits.ram = limits.ram.min(self.most.ram) * TIGHTER;
             let best = self.frontier.solve(&self.scores, &limits, self.max_labels).best;
@@ -163,7 +169,7 @@ impl Solver<'_, '_, '_> {
             let (bins, score): (_, f64) = best.unwrap_or_else(smallest);
             let network = channels(self.explorer.graph(), &bins);
             if ended || goal.is_met_by(&self.explorer.price(&network)?) {
-                return Ok((network, (score - bound).max(0.0)));
+                return Ok((network, gap(score, bound)));
             }
         }
     }

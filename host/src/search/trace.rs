@@ -47,7 +47,7 @@ pub struct Found {
     /// Whether `cost` holds `budgets`; it may not where [`Strategy::limits_macs`].
     pub meets: bool,
     /// By how much at most its sum of the units' divergences is above the least under the budgets, nats: 0 if it is proven the
-    /// best. `None` of strategies that prove nothing.
+    /// best. `None` of strategies that prove nothing, and where no network has a price within the budgets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap: Option<f64>,
 }

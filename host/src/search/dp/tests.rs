@@ -220,6 +220,14 @@ fn costs_that_are_no_sum_are_refused_with_another_strategy() {
     assert!(error.contains("dp:") && error.contains("not a sum") && error.contains("greedy-kl"), "{error}");
 }
 
+#[test]
+fn where_no_network_can_be_priced_nothing_is_proven() {
+    let graph = units(&[&[8, 16][..]; 2]);
+    let costs = Costs(&graph, |c: &[usize]| Cost { latency: None, ..chain(c) });
+    let found = dp(&graph, &costs, |_| 0.5, &[BudgetSet(vec![])], &Options::default()).found.remove(0);
+    assert!(!found.meets && found.gap.is_none(), "{found:?}");
+}
+
 /// How far the answers of a strategy are below the best, summed over budgets.
 fn shortfall(
     graph: &Graph,
