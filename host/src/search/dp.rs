@@ -8,11 +8,12 @@ use super::explorer::Explorer;
 use super::frontier::{Frontier, Limits, Solved};
 use super::labels::N_SUMS;
 use super::marginals;
-use super::problem::{Load, Part};
+use super::problem::{CostModel, Load, Part};
 use super::random::channels;
+use super::strategy::Strategy;
 use super::trace::Answer;
 use super::{Options, SearchError};
-use crate::network::Channels;
+use crate::network::{Channels, Graph};
 use reports::record::Resource;
 
 /// What adds up over layers, in the order of [`Load::sums`].
@@ -56,12 +57,32 @@ fn solve(
     if goals.is_empty() {
         return Ok(vec![]);
     }
-    let parts = explorer.parts()?;
-    let n_bins: Vec<usize> = explorer.graph().units.iter().map(|unit| unit.bins.len()).collect();
-    let frontier = Frontier::new(&n_bins, &parts).map_err(|source| explorer.no_parts(source))?;
+    let (parts, frontier) = added_up(explorer.graph(), explorer.costs(), explorer.strategy())?;
     let scores = marginals::of_widest(explorer, options.measured_bins, SWEEP)?;
     let solver = Solver { explorer, frontier, scores, most: most(&parts), max_labels: options.max_labels };
     goals.iter().map(|goal| solver.answer(goal)).collect()
+}
+
+/// Refuses costs that a strategy cannot add up.
+///
+/// # Errors
+/// [`SearchError::Parts`] if `strategy` [adds up costs](Strategy::adds_up_costs) and `costs` are no sum, or too many channels
+/// depend on each other.
+pub fn check_parts(graph: &Graph, costs: &dyn CostModel, strategy: Strategy) -> Result<(), SearchError> {
+    if strategy.adds_up_costs() { added_up(graph, costs, strategy).map(drop) } else { Ok(()) }
+}
+
+/// The costs as parts, and as steps.
+fn added_up(
+    graph: &Graph,
+    costs: &dyn CostModel,
+    strategy: Strategy,
+) -> Result<(Vec<Part>, Frontier), SearchError> {
+    let n_bins: Vec<usize> = graph.units.iter().map(|unit| unit.bins.len()).collect();
+    let refuse = |source| SearchError::Parts { strategy, source };
+    let parts = costs.parts().map_err(refuse)?;
+    let frontier = Frontier::new(&n_bins, &parts).map_err(refuse)?;
+    Ok((parts, frontier))
 }
 
 /// The most of each resource that any choice takes; of RAM, what lives at a time.

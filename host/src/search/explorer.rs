@@ -2,7 +2,7 @@
 
 use super::SearchError;
 use super::budget::{BudgetSet, resource_name};
-use super::problem::{AccuracyModel, Cost, CostModel, Estimate, Part, Problem};
+use super::problem::{AccuracyModel, Cost, CostModel, Estimate, Problem};
 use super::strategy::Strategy;
 use super::trace::{Answer, Found, Trace, Visit};
 use crate::network::{Channels, Graph};
@@ -129,14 +129,9 @@ impl<'p, 'h> Explorer<'p, 'h> {
         self.trace.strategy
     }
 
-    /// The costs as parts.
-    pub(super) fn parts(&self) -> Result<Vec<Part>, SearchError> {
-        self.costs.parts().map_err(|source| self.no_parts(source))
-    }
-
-    /// That a strategy needs parts and there are none.
-    pub(super) fn no_parts(&self, source: anyhow::Error) -> SearchError {
-        SearchError::Parts { strategy: self.trace.strategy, source }
+    /// What candidates cost.
+    pub(super) fn costs(&self) -> &'p dyn CostModel {
+        self.costs
     }
 
     /// Prices `channels` without a visit.

@@ -27,6 +27,7 @@ mod uniform;
 pub use accuracy::SupernetAccuracy;
 pub use budget::{Amount, BudgetError, BudgetSet, BudgetSetSpec, BudgetSpec, LatencyUnit};
 pub use costs::{TableCosts, deployed};
+pub use dp::check_parts;
 pub use explorer::{Hooks, Progress, check_possible};
 pub use problem::{AccuracyModel, Cost, CostModel, Estimate, Load, Part, Price, Problem, Score};
 pub use scores::Reference;

@@ -74,6 +74,11 @@ impl Strategy {
     pub const fn limits_macs(self) -> bool {
         matches!(self, Strategy::Flops | Strategy::MacsDp)
     }
+
+    /// Whether it needs costs that are a sum over layers, whose channels depend on not too many others.
+    pub const fn adds_up_costs(self) -> bool {
+        matches!(self, Strategy::Dp | Strategy::MacsDp)
+    }
 }
 
 impl fmt::Display for Strategy {

@@ -17,7 +17,8 @@ use crate::quantize::{encode, made_up};
 use crate::run::{RunError, Stage};
 use crate::search::{
     AccuracyModel as _, BudgetSet, BudgetSetSpec, Cost, CostModel as _, Hooks, LatencyUnit, Options, Price,
-    Problem, Strategy, SupernetAccuracy, TableCosts, Trace, check_possible, deployed, search as run_search,
+    Problem, Strategy, SupernetAccuracy, TableCosts, Trace, check_parts, check_possible, deployed,
+    search as run_search,
 };
 use crate::train::System;
 use anyhow::{Result, bail};
@@ -65,6 +66,11 @@ pub(super) fn check_budgets(ctx: &Context) -> Result<()> {
     let smallest = costs.cost(&ctx.graph.smallest())?.amount(Resource::Latency);
     let clear = |b: &Budget| b.resource != Resource::Latency || smallest > CLEARLY_OVER * b.limit;
     budgets.iter_mut().for_each(|set| set.0.retain(clear));
+    // How many choices there are does not depend on prices, and for a board that holds nothing no layer needs one.
+    let unpriced = Capacity { arena_bytes: 0, model_bytes: 0 };
+    for &strategy in &strategies {
+        check_parts(&ctx.graph, &TableCosts::new(&ctx.graph, &prices, unpriced), strategy)?;
+    }
     // Those that limit MACs have other budgets.
     for strategy in strategies.into_iter().filter(|&strategy| !strategy.limits_macs()) {
         check_possible(&ctx.graph, &costs, strategy, &budgets)?;

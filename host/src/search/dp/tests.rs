@@ -3,7 +3,9 @@ use crate::network::{Channels, Graph, Shape, arbitrary, zoo};
 use crate::search::synthetic::{
     Costs, Formula, all_networks, exact, few_bins, latency, random_prices, run_whole, run_with, units,
 };
-use crate::search::{BudgetSet, Cost, CostModel, Options, Part, Strategy, TableCosts, Trace};
+use crate::search::{BudgetSet, Cost, CostModel, Options, Part, Strategy, TableCosts, Trace, check_parts};
+use cost_tables::price::Prices;
+use cost_tables::table::{CostTable, Provenance};
 use proptest::prelude::*;
 use reports::record::{Budget, Resource};
 
@@ -218,6 +220,24 @@ fn costs_that_are_no_sum_are_refused_with_another_strategy() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("dp:") && error.contains("not a sum") && error.contains("greedy-kl"), "{error}");
+}
+
+#[test]
+fn channels_that_depend_on_too_many_others_are_refused_without_a_price() {
+    let prices = Prices::new(&CostTable::new(Provenance::default()));
+    let unpriced = Capacity { arena_bytes: 0, model_bytes: 0 };
+    let task = zoo::Task::of("shufflenet-v2-imagenet");
+    for (bin_multiple, strategy) in [1, 8].into_iter().flat_map(|n| Strategy::ALL.map(|by| (n, by))) {
+        let options = zoo::ZooOptions { bin_multiple, ..zoo::ZooOptions::default() };
+        let graph = zoo::network("shufflenet-v2-imagenet", task.input, task.classes, options).unwrap();
+        let checked = check_parts(&graph, &TableCosts::new(&graph, &prices, unpriced), strategy);
+        if bin_multiple == 1 && [Strategy::Dp, Strategy::MacsDp].contains(&strategy) {
+            let error = checked.unwrap_err().to_string();
+            assert!(error.contains(&format!("{strategy}: ")) && error.contains("bin_multiple"), "{error}");
+        } else {
+            checked.unwrap();
+        }
+    }
 }
 
 #[test]
