@@ -124,8 +124,10 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  edgeslim profile --run runs/first\n  edgeslim profile --time 60 --run runs/first\n  \
                             edgeslim profile --layers layers.toml --board virtual-m4 --json\n\nA list of layers:\n  \
-                            [[layer]]\n  op = \"conv\"      # conv, depthwise, linear, avg_pool, max_pool, add\n  in_h = 28\n  in_w = 28\n  \
-                            c_in = 16\n  c_out = 32\n  kernel = 3       # or [h, w]\n  stride = 1\n  padding = 1      # or [top, bottom, left, right]"
+                            [[layer]]\n  op = \"conv\"      # conv, depthwise, linear, avg_pool, max_pool, add,\n                   \
+                            # grouped_conv, concat, select, scale, lookup\n  in_h = 28\n  in_w = 28\n  \
+                            c_in = 16\n  c_out = 32\n  kernel = 3       # or [h, w]\n  stride = 1\n  padding = 1      # or [top, bottom, left, right]\n  \
+                            groups = 1       # of a grouped_conv"
     )]
     Profile {
         /// Measures the layers of this TOML file instead of the network's.
@@ -269,5 +271,26 @@ impl SearchArgs {
             limits.iter().map(|limit| format!("{name} {limit}")).collect::<Vec<_>>()
         };
         named.into_iter().flat_map(single).chain(self.budget.iter().cloned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+    use device_bench::{LayerSpec, Op, Padding};
+    use edgeslim::profile::list;
+
+    #[test]
+    fn the_list_of_layers_in_the_help_is_read_and_names_every_operator() {
+        let cli = Cli::command();
+        let help = cli.find_subcommand("profile").unwrap().get_after_help().unwrap().to_string();
+        let text = &help[help.find("[[layer]]").unwrap()..];
+        let specs = list::parse(text, "layers.toml".as_ref()).unwrap();
+        assert_eq!(specs, [LayerSpec::conv(28, 28, 16, 32, 3, 1, Padding::all(1))]);
+        let words: Vec<&str> = text.split(|c: char| !c.is_alphabetic() && c != '_').collect();
+        for name in Op::ALL.map(Op::name).into_iter().chain(["groups"]) {
+            assert!(words.contains(&name), "{name} is missing in {text}");
+        }
     }
 }
