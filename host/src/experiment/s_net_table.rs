@@ -37,9 +37,9 @@ const CLAIMS: [Claim; 4] = [
         source: "S-Net, 1812.08928: errors 26.3/32.6/43.2 % alone, 28.6/34.5/42.8 % as switches",
     },
     Claim {
-        network: "resnet-20",
+        network: "resnet-50",
         is_better: Better::SNet,
-        source: "S-Net, 1812.08928, ResNet-50: errors 23.9/25.3/28.0/35.8 % alone, 24.0/25.1/27.9/35.0 % as switches",
+        source: "S-Net, 1812.08928: errors 23.9/25.3/28.0/35.8 % alone, 24.0/25.1/27.9/35.0 % as switches",
     },
 ];
 
