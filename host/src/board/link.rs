@@ -343,6 +343,9 @@ mod tests {
     #[test]
     fn another_protocol_is_refused_with_both_numbers() {
         let error = check_protocol("b", &[0, 99, 1, 2, 3]).unwrap_err().to_string();
-        assert!(error.contains("protocol 99") && error.contains("this edgeslim 3"), "{error}");
+        assert!(
+            error.contains("protocol 99") && error.contains(&format!("this edgeslim {}", wire::PROTOCOL)),
+            "{error}"
+        );
     }
 }
