@@ -17,7 +17,7 @@ pub use page::page;
 
 use crate::nearest::did_you_mean;
 use crate::network::Graph;
-use crate::train::Width;
+use crate::train::{Switches, Width};
 use anyhow::{Context as _, Result};
 use lab::Measured;
 use reports::experiment::{ExperimentRecord, Finding, Mark, Panel, Point, Series};
@@ -174,10 +174,8 @@ fn path(lab: &Lab, name: &str, ending: &str) -> PathBuf {
     lab.dir.join(format!("{name}.{ending}"))
 }
 
-/// The papers' switches.
-const SWITCHES: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
-/// The least of them.
-const SMALLEST: f64 = 0.25;
+/// The least width that is trained, unless an experiment varies it.
+const SMALLEST: f64 = Switches::RATIOS[0];
 /// Within so many points two accuracies are called as good.
 const AS_GOOD: f64 = 0.2;
 const MACS: &str = "multiply-accumulates of an image";

@@ -112,8 +112,6 @@ pub enum TrainConfigError {
 /// The option's name, whether it is given, and the systems that have it.
 type Use = (&'static str, bool, &'static [&'static str]);
 
-/// The ratios of an S-Net that names none.
-const SWITCHES: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
 /// The names of [`BatchNorm`].
 const BATCH_NORMS: [&str; 2] = ["switchable", "naive"];
 
@@ -147,7 +145,7 @@ impl TrainConfig {
         let system = match self.system.as_str() {
             "i-net" => System::INet(width("width", self.width.as_ref().unwrap_or(&WidthChoice::Ratio(1.0)))?),
             "s-net" => {
-                let default = || SWITCHES.map(WidthChoice::Ratio).to_vec();
+                let default = || Switches::RATIOS.map(WidthChoice::Ratio).to_vec();
                 let choices = self.switches.clone().unwrap_or_else(default);
                 let widths =
                     choices.iter().map(|choice| width("switches", choice)).collect::<Result<_, _>>()?;

@@ -16,6 +16,7 @@ const BOARD: &str = "virtual-m4";
 /// The supernet's range of widths.
 const WIDTHS: [f64; 2] = [0.15, 1.5];
 const STRATEGIES: [&str; 2] = ["uniform", "autoslim"];
+
 /// The paper's figures of a network, or of the one that it was made for.
 fn source(network: &str) -> &'static str {
     match network {

@@ -1,8 +1,8 @@
 //! How many images batch-norm statistics need (US-Net, arXiv 1903.05134, section 3.3).
 
 use super::lab::Lab;
-use super::{ACCURACY, AS_GOOD, Outcome, SMALLEST, SWITCHES, finding, ratios};
-use crate::train::{Sandwich, System, Width, calibrate_widths};
+use super::{ACCURACY, AS_GOOD, Outcome, SMALLEST, finding, ratios};
+use crate::train::{Sandwich, Switches, System, Width, calibrate_widths};
 use anyhow::{Result, ensure};
 use reports::experiment::{Finding, Mark, Panel, Point, Scale, Series};
 use reports::interval::Interval;
@@ -15,7 +15,7 @@ const COUNTS: [usize; 6] = [10, 30, 100, 300, 1000, 5000];
 
 pub(super) fn run(lab: &Lab) -> Result<Outcome> {
     let graph = lab.network(NETWORK, [SMALLEST, 1.0])?;
-    let widths = ratios(&graph, &SWITCHES);
+    let widths = ratios(&graph, &Switches::RATIOS);
     let system = System::UsNet(Sandwich::default());
     let n_images = lab.train.images().len();
     let counts: Vec<usize> = COUNTS.into_iter().filter(|&n| n <= n_images).collect();

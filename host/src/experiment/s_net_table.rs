@@ -1,7 +1,7 @@
 //! I-Net against S-Net at four widths (S-Net, arXiv 1812.08928, table 1).
 
 use super::lab::{Lab, Measured};
-use super::{ACCURACY, MACS, Outcome, SMALLEST, SWITCHES, gains, line, ratios};
+use super::{ACCURACY, MACS, Outcome, SMALLEST, gains, line, ratios};
 use crate::train::sandwich::GRADIENT_SCALE;
 use crate::train::{Switches, System};
 use anyhow::Result;
@@ -47,7 +47,7 @@ pub(super) fn run(lab: &Lab) -> Result<Outcome> {
     let (mut panels, mut findings) = (Vec::new(), Vec::new());
     for Claim { network, is_better, source } in CLAIMS {
         let graph = lab.network(network, [SMALLEST, 1.0])?;
-        let widths = ratios(&graph, &SWITCHES);
+        let widths = ratios(&graph, &Switches::RATIOS);
         let alone = lab.measure_alone(&format!("{network} i-net"), &graph, &widths)?;
         let switches = Switches { gradient_scale: GRADIENT_SCALE, ..Switches::of(widths.clone()) };
         let shared = lab.measure(&format!("{network} s-net"), &graph, &System::SNet(switches), &widths)?;

@@ -2,7 +2,7 @@
 //! and fails as soon as it is evaluated.
 
 use super::lab::Lab;
-use super::{Outcome, SMALLEST, SWITCHES, finding, ratios};
+use super::{Outcome, SMALLEST, finding, ratios};
 use crate::train::sandwich::GRADIENT_SCALE;
 use crate::train::{BatchNorm, Switches, System, Width};
 use anyhow::Result;
@@ -16,7 +16,7 @@ const SOURCE: &str = "S-Net, 1812.08928, figure 2: with naive batch norm the lar
 
 pub(super) fn run(lab: &Lab) -> Result<Outcome> {
     let graph = lab.network(NETWORK, [SMALLEST, 1.0])?;
-    let widths = ratios(&graph, &SWITCHES);
+    let widths = ratios(&graph, &Switches::RATIOS);
     let (mut panels, mut last) = (Vec::new(), Vec::new());
     for (title, batch_norm) in
         [("naive batch norm", BatchNorm::Naive), ("switchable batch norm", BatchNorm::Switchable)]

@@ -1,7 +1,7 @@
 //! Accuracy over multiply-accumulates: US-Net, S-Net and I-Nets (US-Net, arXiv 1903.05134, figure 1).
 
 use super::lab::{Lab, Measured};
-use super::{ACCURACY, MACS, Outcome, SMALLEST, SWITCHES, finding, gains, line, means, ratios};
+use super::{ACCURACY, MACS, Outcome, SMALLEST, finding, gains, line, means, ratios};
 use crate::train::sandwich::GRADIENT_SCALE;
 use crate::train::{Sandwich, Switches, System};
 use anyhow::Result;
@@ -25,7 +25,7 @@ pub(super) fn run(lab: &Lab) -> Result<Outcome> {
     let (mut panels, mut findings) = (Vec::new(), Vec::new());
     for (network, source) in NETWORKS {
         let graph = lab.network(network, [SMALLEST, 1.0])?;
-        let widths = ratios(&graph, &SWITCHES);
+        let widths = ratios(&graph, &Switches::RATIOS);
         let alone = lab.measure_alone(&format!("{network} i-net"), &graph, &widths)?;
         let switches = Switches { gradient_scale: GRADIENT_SCALE, ..Switches::of(widths.clone()) };
         let switched = lab.measure(&format!("{network} s-net"), &graph, &System::SNet(switches), &widths)?;

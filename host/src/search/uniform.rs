@@ -28,34 +28,19 @@ pub(super) fn widest(
     Ok(answers)
 }
 
-/// A width ratio, as a fraction.
-#[derive(Clone, Copy)]
-struct Ratio {
-    numerator: u64,
-    denominator: u64,
-}
-
-/// Every network that a width ratio can give, from the widest to the smallest. At a ratio each unit has the bin
-/// nearest to ratio × full, the larger of two that are as near.
+/// Every network that a width ratio can give ([`Graph::at_ratio`]), from the widest to the smallest.
 pub fn uniform_networks(graph: &Graph) -> Vec<Channels> {
-    let mut ratios: Vec<Ratio> = graph.units.iter().flat_map(steps).collect();
-    ratios.sort_by(|a, b| (b.numerator * a.denominator).cmp(&(a.numerator * b.denominator)));
-    ratios.push(Ratio { numerator: 0, denominator: 1 });
-    let at = |ratio: &Ratio| Channels(graph.units.iter().map(|unit| nearest_bin(unit, *ratio)).collect());
-    let mut networks: Vec<Channels> = ratios.iter().map(at).collect();
+    let mut ratios: Vec<f64> = graph.units.iter().flat_map(steps).collect();
+    ratios.sort_by(|a, b| b.total_cmp(a));
+    ratios.push(0.0);
+    let mut networks: Vec<Channels> = ratios.into_iter().map(|ratio| graph.at_ratio(ratio)).collect();
     networks.dedup();
     networks
 }
 
-/// The ratios at which a unit steps up to its next bin: halfway between two.
-fn steps(unit: &Unit) -> impl Iterator<Item = Ratio> {
-    let denominator = 2 * unit.full as u64;
-    unit.bins.windows(2).map(move |pair| Ratio { numerator: (pair[0] + pair[1]) as u64, denominator })
-}
-
-fn nearest_bin(unit: &Unit, ratio: Ratio) -> usize {
-    let reached = |step: &Ratio| ratio.numerator * step.denominator >= step.numerator * ratio.denominator;
-    unit.bins[steps(unit).take_while(reached).count()]
+/// The ratios at which a unit steps up to its next bin: halfway between two. Equal fractions are equal numbers.
+fn steps(unit: &Unit) -> impl Iterator<Item = f64> {
+    unit.bins.windows(2).map(|pair| (pair[0] + pair[1]) as f64 / (2 * unit.full) as f64)
 }
 
 #[cfg(test)]

@@ -42,6 +42,9 @@ impl BatchNorm {
 }
 
 impl Switches {
+    /// The papers' ratios, the least first.
+    pub const RATIOS: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
+
     /// The paper's: switchable batch norm and the plain sum of gradients.
     pub fn of(widths: Vec<Width>) -> Switches {
         Switches { widths, batch_norm: BatchNorm::Switchable, gradient_scale: 1.0 }
